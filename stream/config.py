@@ -15,9 +15,10 @@ from stream.events import Score, Severity
 
 SamplingMode: TypeAlias = Literal["interval", "keyframe", "nth", "all"]
 GpuMode: TypeAlias = Literal["require", "prefer", "off"]
-Positive: TypeAlias = Annotated[float, Meta(gt=0)]
+ContainmentMode: TypeAlias = Literal["require", "prefer"]
+Positive: TypeAlias = Annotated[float, Meta(gt=0, le=1e7)]
 Count: TypeAlias = Annotated[int, Meta(ge=1)]
-NotNegative: TypeAlias = Annotated[float, Meta(ge=0)]
+NotNegative: TypeAlias = Annotated[float, Meta(ge=0, le=1e7)]
 
 
 class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -57,11 +58,15 @@ class Decode(Section, frozen=True, kw_only=True):
     Attributes:
         files_at_once: Files decoded at the same time, each by a child process of its own.
             0 means one per core.
-        threads_per_file: Decoders that work on alternate GOPs of one file. 0 means one per core.
+        threads_per_file: Decoders that work on alternate GOPs of one file. 0 means the cores divided by the
+            files decoded at once.
         memory_mib: Address space of a child in MiB; beyond it the child fails, the service does not.
         max_pixels: Largest picture that is decoded, in pixels.
         progress_timeout_s: Seconds without a sign of life after which a child is killed.
         probe_mib: MiB of a file that may be read to find out what it is.
+        containment: What to do where this machine lacks a layer of the children's sandbox: `prefer` does
+            without it, and `framewarden doctor` says so; `require` refuses to start. A network namespace
+            may be missing where seccomp refuses every socket.
     """
 
     files_at_once: Annotated[int, Meta(ge=0, le=256)] = 0
@@ -70,6 +75,7 @@ class Decode(Section, frozen=True, kw_only=True):
     max_pixels: Annotated[int, Meta(ge=1)] = 64_000_000
     progress_timeout_s: Positive = 30.0
     probe_mib: Annotated[int, Meta(ge=1, le=1024)] = 8
+    containment: ContainmentMode = "prefer"
 
 
 class Scoring(Section, frozen=True, kw_only=True):
@@ -128,9 +134,9 @@ class Rule(Section, frozen=True, kw_only=True):
         escalate: Steps to higher severities.
     """
 
-    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}\Z")]
     category: Annotated[str, Meta(min_length=1, max_length=64)]
-    signal: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$")]
+    signal: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\Z")]
     enter: Score
     exit: Score
     k: Count = 2
@@ -156,7 +162,7 @@ class Policy(Section, frozen=True, kw_only=True):
         rules: Its rules.
     """
 
-    name: Annotated[str, Meta(min_length=1, max_length=64)] = "default"
+    name: Annotated[str, Meta(pattern=r"^[\w .-]{1,64}\Z")] = "default"
     rules: tuple[Rule, ...] = (
         Rule(
             name="nsfw",
@@ -189,7 +195,7 @@ class Output(Section, frozen=True, kw_only=True):
         coverage_interval_s: Seconds of media time that one coverage event accounts for.
     """
 
-    coverage_interval_s: Positive = 60.0
+    coverage_interval_s: Annotated[float, Meta(ge=1.0, le=86_400.0)] = 60.0
 
 
 class Config(Section, frozen=True, kw_only=True):

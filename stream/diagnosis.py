@@ -10,7 +10,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
@@ -19,6 +20,7 @@ import msgspec
 import numpy as np
 
 from stream.config import Decode, Sampling, Scoring
+from stream.decoding.cage import LAYERS, Layer
 from stream.decoding.supervisor import WorkerPool
 from stream.errors import FramewardenError
 from stream.frames import Sample, StreamEnd, StreamFacts, ViewSpec
@@ -49,15 +51,25 @@ _CLIP_FRAMES: Final = 3
 _CLIP_SIZE_PX: Final = 64
 _LIMIT_BYTES: Final = 1 << 30
 _LIMIT_PROBE: Final = """
-import sys
-from stream.decoding.worker import limit_self
-limit_self(int(sys.argv[1]))
+import os, sys
+from stream.decoding.cage import enter, prepare
+prepare()
+enter(int(sys.argv[1]), os.getppid())
 try:
     bytearray(int(sys.argv[1]))
 except MemoryError:
     sys.exit(0)
 sys.exit(1)
 """
+
+_CAGE_ADVICE: Final[Mapping[Layer, str]] = {
+    "limits": "run on a Linux kernel, or a sandbox, that has setrlimit",
+    "network": "allow user namespaces, or leave it: this is a second lock",
+    "privileges": "run as an ordinary user, or as root that may change its user (CAP_SETUID, CAP_SETGID)",
+    "parent": "run on a Linux kernel, or a sandbox, that has prctl",
+    "landlock": "run on Linux 5.13 or newer with landlock among its security modules, and install landlockpy",
+    "seccomp": "run on Linux on x86-64 or aarch64, with seccomp filters in the kernel, and install seccompy",
+}
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -118,7 +130,8 @@ def package_finding(distribution: str, module: str) -> Finding:
     except PackageNotFoundError:
         return Finding(distribution, "bad", "not installed", REINSTALL)
     try:
-        importlib.import_module(module)
+        with warnings.catch_warnings(action="ignore"):  # the package's own affair
+            importlib.import_module(module)
     except Exception as error:  # noqa: BLE001 - native code may raise anything while it loads
         seen = f"{installed}, cannot be imported: {error}"
         return Finding(
@@ -261,6 +274,7 @@ def _check_worker() -> Iterator[Finding]:
         started_s = time.perf_counter()
         with WorkerPool(Decode(), 1) as pool:
             yield worker_finding(pool, clip, started_s)
+            yield from cage_findings(pool.missing_layers())
 
 
 def _write_clip(path: Path) -> None:
@@ -294,6 +308,23 @@ def worker_finding(pool: WorkerPool, clip: Path, started_s: float) -> Finding:
     return Finding(
         "decode worker", "bad", seen, "see the findings on av and ffmpeg; a sandbox may forbid fork"
     )
+
+
+def cage_findings(missing: Mapping[Layer, str]) -> Iterator[Finding]:
+    """Yields for each layer around a decode worker whether it is on.
+
+    Args:
+        missing: The layers that are not, and why.
+    """
+    for layer, meaning in LAYERS.items():
+        if layer not in missing:
+            yield Finding(f"cage: {layer}", "ok", meaning)
+        elif layer == "network" and "seccomp" not in missing:
+            seen = f"no namespace of its own ({missing[layer]}); seccomp refuses every socket"
+            yield Finding(f"cage: {layer}", "note", seen, _CAGE_ADVICE[layer])
+        else:
+            seen = f"missing ({missing[layer]}): decode workers run without it"
+            yield Finding(f"cage: {layer}", "note", seen, _CAGE_ADVICE[layer])
 
 
 def _check_memory_limit() -> Iterator[Finding]:

@@ -12,6 +12,9 @@ ViewArray: TypeAlias = npt.NDArray[np.uint8]
 
 Interpolation: TypeAlias = Literal["bilinear", "bicubic", "area"]
 
+Resizer: TypeAlias = Literal["pillow", "swscale"]
+"""Which code resizes video frames. Still pictures are always resized by Pillow."""
+
 ClockQuality: TypeAlias = Literal["none", "container", "arrival", "sender_report"]
 """Where `captured_at` comes from: nowhere (a file), the container, the time of arrival, or RTCP."""
 
@@ -28,6 +31,8 @@ class ViewSpec(msgspec.Struct, frozen=True):
         crop_width_px: Width of the centre crop, the view's own width.
         crop_height_px: Height of the centre crop, the view's own height.
         interpolation: Filter of the resize.
+        resizer: `pillow` resizes the full RGB frame, equal to the bit to references that do; `swscale`
+            makes the view straight from YUV, which is cheaper and not the same.
     """
 
     resize_width_px: int
@@ -35,12 +40,13 @@ class ViewSpec(msgspec.Struct, frozen=True):
     crop_width_px: int
     crop_height_px: int
     interpolation: Interpolation = "bilinear"
+    resizer: Resizer = "swscale"
 
     @property
     def key(self) -> str:
         """Name under which the view travels; equal for models that want the same view."""
         return (
-            f"{self.resize_width_px}x{self.resize_height_px}-{self.interpolation}"
+            f"{self.resize_width_px}x{self.resize_height_px}-{self.interpolation}-{self.resizer}"
             f"-{self.crop_width_px}x{self.crop_height_px}"
         )
 
@@ -91,7 +97,8 @@ class Sample(msgspec.Struct, frozen=True):
     Attributes:
         ref: Which frame.
         views: One array per `ViewSpec.key`.
-        frames_between: Frames since the previous sample that sampling left out.
+        frames_between: Frames since the previous sample that sampling left out; at least so many where the
+            reader leapt over some.
     """
 
     ref: FrameRef
@@ -106,7 +113,8 @@ class Missed(msgspec.Struct, frozen=True):
         ref: Which frame; size 0 where it is unknown.
         state: Why.
         reason: What was seen, in words.
-        frames_between: Frames since the previous sample that sampling left out.
+        frames_between: Frames since the previous sample that sampling left out; at least so many where the
+            reader leapt over some.
     """
 
     ref: FrameRef
@@ -122,7 +130,8 @@ class FrameScores(msgspec.Struct, frozen=True):
         ref: Which frame.
         state: What became of it.
         scores: `model.label` to score in [0, 1]; empty where nothing was scored.
-        frames_between: Frames since the previous sample that sampling left out.
+        frames_between: Frames since the previous sample that sampling left out; at least so many where the
+            reader leapt over some.
         reason: Why there is no score, in words.
     """
 
@@ -158,7 +167,7 @@ class StreamEnd(msgspec.Struct, frozen=True):
         end_s: Media time of the end of what could be read.
         declared_end_s: Media time of the end as declared, never before `end_s`.
         frames_decoded: Frames that the decoder gave out.
-        frames_seen: Frames that the container held, decoded or not.
+        frames_seen: Frames that the container held, decoded or not; at least so many where the reader leapt.
         reason: Why the reading stopped early, None at a regular end.
         code: A short, stable word for that reason.
     """

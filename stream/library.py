@@ -9,7 +9,7 @@ for event in stream.score("clip.mp4"):
 import contextlib
 import os
 import threading
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping
 from queue import Queue
 from types import TracebackType
 from typing import Self, TypeAlias
@@ -18,14 +18,14 @@ from PIL import Image
 
 from stream.clock import SystemClock
 from stream.config import Config
-from stream.decoding.still import picture_views
+from stream.decoding.resizing import pillow_view
 from stream.decoding.supervisor import WorkerPool
 from stream.errors import SourceError
 from stream.events import AlertEvent, CoverageEvent, Event, FrameEvent
 from stream.frames import ViewArray
 from stream.scoring.classifier import load_classifiers
-from stream.service import FileResult, FileService, cores
-from stream.sources.file import find_files
+from stream.service import FileResult, FileService, decoders_per_file
+from stream.sources.file import FileItem, find_files
 
 PathLike: TypeAlias = str | os.PathLike[str]
 _WAITING_EVENTS = 64
@@ -47,7 +47,7 @@ class Moderator:
     def __init__(self, config: Config | None = None) -> None:
         self._config = config or Config()
         decode = self._config.decode
-        self._pool = WorkerPool(decode, decode.threads_per_file or cores())
+        self._pool = WorkerPool(decode, decoders_per_file(self._config, 1))
         try:
             self._models = load_classifiers(self._config.scoring.models, self._config.scoring)
             for model in self._models:
@@ -108,20 +108,27 @@ class Moderator:
         Raises:
             ValueError: The array has another shape or type.
         """
-        if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != "uint8":
+        if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != "uint8" or not frame.size:
             raise ValueError(f"expected a frame uint8 [H, W, 3], got {frame.dtype} {list(frame.shape)}")
         picture = Image.fromarray(frame)
         found: dict[str, float] = {}
         for model in self._models:
-            (scores,) = model.score(picture_views(picture, [model.view]))
+            (scores,) = model.score([pillow_view(picture, model.view)])
             found.update({f"{model.name}.{label}": score for label, score in scores.items()})
         return found
 
     def _run(self, service: FileService, path: PathLike, sink: "_QueueSink") -> None:
         try:
-            service.run(find_files([os.fspath(path)])[:1], sink)
-        except BaseException as error:  # a thread ends here; the reader of the events raises it
+            service.run([_only_file(os.fspath(path))], sink)
+        except BaseException as error:  # noqa: BLE001 - a thread ends here; the reader of the events raises it
             sink.put(error)
+
+
+def _only_file(name: str) -> FileItem:
+    items = find_files([name])
+    if len(items) != 1:
+        raise SourceError("not_a_file", f"{name}: expected one file, found {len(items)}")
+    return items[0]
 
 
 class _QueueSink:
@@ -142,7 +149,7 @@ class _QueueSink:
 
     def advanced(self, file: str, media_time_s: float) -> None: ...
 
-    def finished(self, file: str, result: FileResult) -> None:
+    def finished(self, file: str, result: FileResult) -> None:  # noqa: ARG002 - there is but one file
         self.put(result)
 
     def put(self, item: Event | FileResult | BaseException) -> None:

@@ -133,7 +133,8 @@ class StreamModeration:
         engine: Opens and closes its alerts.
         ledger: Accounts for its time.
         publisher: Takes its events.
-        coverage_interval_s: Seconds of media time that one coverage event accounts for.
+        coverage_interval_s: Seconds of media time that one coverage event accounts for, or a multiple of
+            them where no sample came for longer.
     """
 
     def __init__(
@@ -155,7 +156,7 @@ class StreamModeration:
     def handle(self, scores: FrameScores, ingested_at: str) -> None:
         """Takes the next sample, in stream order."""
         at_s = scores.ref.media_time_s
-        if scores.state == "undecodable" or scores.state == "dropped":
+        if scores.state in {"undecodable", "dropped"}:
             self._ledger.missed(at_s, scores.state, scores.reason or scores.state, scores.frames_between)
         else:
             self._ledger.scored(at_s, scores.frames_between)
@@ -177,7 +178,11 @@ class StreamModeration:
             self._publisher.alert(self._stream_id, step)
 
     def _publish_settled(self) -> None:
-        while self._ledger.settled_s >= self._next_coverage_s:
-            part = self._ledger.take(self._next_coverage_s)
-            self._publisher.coverage(self._stream_id, part, final=False)
-            self._next_coverage_s = max(part.end_s, self._next_coverage_s) + self._interval_s
+        """Publishes the whole intervals that are settled, as one event: a pts may jump over a million."""
+        behind_s = self._ledger.settled_s - self._next_coverage_s
+        if behind_s < 0.0:
+            return
+        up_to_s = self._next_coverage_s + behind_s // self._interval_s * self._interval_s
+        part = self._ledger.take(up_to_s)
+        self._publisher.coverage(self._stream_id, part, final=False)
+        self._next_coverage_s = max(part.end_s, up_to_s) + self._interval_s

@@ -17,7 +17,7 @@ from stream.output import remove_file
 from stream.record import FileRecord
 from stream.report import RunFacts, write_report
 from stream.scoring.classifier import Classifier, load_classifiers
-from stream.service import FileResult, FileService, cores, summarise
+from stream.service import FileResult, FileService, decoders_per_file, require_signals, summarise
 from stream.sinks.base import Sink
 from stream.sinks.jsonl import JsonlSink
 from stream.sources.file import FileItem
@@ -29,9 +29,14 @@ REPORT_NAME = "report.html"
 class Display(Protocol):
     """Shows how far a run is."""
 
-    def started(self, file: str, duration_s: float | None) -> None: ...
-    def advanced(self, file: str, media_time_s: float) -> None: ...
-    def finished(self, summary: FileSummary) -> None: ...
+    def started(self, file: str, duration_s: float | None) -> None:
+        """A file is open; `duration_s` is its declared length."""
+
+    def advanced(self, file: str, media_time_s: float) -> None:
+        """A file is read up to this media time."""
+
+    def finished(self, summary: FileSummary) -> None:
+        """A file is done."""
 
 
 class RecordSink:
@@ -137,15 +142,16 @@ class OfflineScoring:
         """
         started_at = self._clock.utc()
         with contextlib.ExitStack() as stack:
-            sinks: list[Sink] = [self._records]
-            if self._out is not None:
-                remove_file(self._out / REPORT_NAME)
-                sinks.append(stack.enter_context(contextlib.closing(JsonlSink(self._out))))
             decode = self._config.decode
-            pool = stack.enter_context(WorkerPool(decode, decode.threads_per_file or cores()))
+            pool = stack.enter_context(WorkerPool(decode, decoders_per_file(self._config, len(self._items))))
             self._models = load_classifiers(self._config.scoring.models, self._config.scoring)
             for model in self._models:
                 model.warm()
+            require_signals(self._config.policy, {model.name: model.labels for model in self._models})
+            sinks: list[Sink] = [self._records]
+            if self._out is not None:  # only now: what stops a run at its start leaves earlier results alone
+                remove_file(self._out / REPORT_NAME)
+                sinks.append(stack.enter_context(contextlib.closing(JsonlSink(self._out))))
             service = FileService(self._config, self._models, sinks, self._clock, pool)
             self._startup_s = time.perf_counter() - self._began_s
             try:

@@ -7,7 +7,8 @@ Scoring threads race, so a stream's results can come back out of order; its lane
 
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
@@ -21,10 +22,15 @@ class Scorer(Protocol):
     """A model: views in, scores by label out. Called by several threads at once."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Name of the model."""
+
     @property
-    def view(self) -> ViewSpec: ...
-    def score(self, views: Sequence[ViewArray]) -> list[dict[str, float]]: ...
+    def view(self) -> ViewSpec:
+        """What it wants to see."""
+
+    def score(self, views: Sequence[ViewArray]) -> list[dict[str, float]]:
+        """Returns label to score in [0, 1] for each view."""
 
 
 _Turn: TypeAlias = Callable[[], None]
@@ -68,7 +74,7 @@ class Lane:
         """
         outcome: Future[Outcome] = Future()
         self._pipeline.expect(outcome)
-        self.take_turn(self._number(), lambda: outcome.set_result(self._moderation.finish(end)))
+        self.take_turn(self._number(), lambda: self._settle(outcome, end))
         return outcome.result()
 
     def scored(self, job: "Job", scores: FrameScores) -> None:
@@ -82,6 +88,11 @@ class Lane:
             while (ready := self._turns.pop(self._next, None)) is not None:
                 self._next += 1
                 ready()
+
+    def _settle(self, outcome: "Future[Outcome]", end: StreamEnd) -> None:
+        found = self._moderation.finish(end)
+        with suppress(InvalidStateError):  # the pipeline has failed meanwhile
+            outcome.set_result(found)
 
     def _number(self) -> int:
         self._given += 1
@@ -149,7 +160,7 @@ class Pipeline:
         """Makes `outcome` fail when the pipeline does."""
         with self._lock:
             self._expected.add(outcome)
-            if self._failure is not None and not outcome.done():
+            if self._failure is not None:
                 outcome.set_exception(self._failure)
         outcome.add_done_callback(self._expected.discard)
 
@@ -164,7 +175,7 @@ class Pipeline:
             while batch := self._queue.take(self._max_batch_size, self._max_queue_delay_s):
                 for job, scores in zip(batch, self._score(batch), strict=True):
                     job.lane.scored(job, scores)
-        except BaseException as error:  # a thread ends here; those who wait for results raise it
+        except BaseException as error:  # noqa: BLE001 - a thread ends here; those who wait for results raise it
             self._fail(error)
 
     def _score(self, batch: Sequence[Job]) -> list[FrameScores]:
@@ -184,5 +195,5 @@ class Pipeline:
             waiting = list(self._expected)
         self._queue.close(drop=True)
         for outcome in waiting:
-            if not outcome.done():
+            with suppress(InvalidStateError):  # it is settled already
                 outcome.set_exception(error)

@@ -7,13 +7,14 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from stream.clock import Clock
-from stream.config import Config
+from stream.config import Config, Policy
 from stream.decoding.supervisor import WorkerPool
+from stream.errors import ConfigError
 from stream.frames import Missed, Sample, StreamEnd, StreamFacts, ViewSpec
 from stream.moderation import Outcome, Publisher, StreamModeration
 from stream.pipeline import Job, Lane, Pipeline, Scorer
@@ -36,9 +37,16 @@ class Model(Scorer, Protocol):
     """A scorer that knows its version and what it runs on."""
 
     @property
-    def version(self) -> str: ...
+    def version(self) -> str:
+        """Its full version."""
+
     @property
-    def provider(self) -> str: ...
+    def provider(self) -> str:
+        """What it runs on, `cpu` or `cuda`."""
+
+    @property
+    def labels(self) -> Sequence[str]:
+        """The labels that it gives a score for."""
 
 
 class Listener(Protocol):
@@ -76,6 +84,12 @@ class FileResult:
         return self.end.code is None and self.outcome.coverage.blind_s <= BLIND_TOLERANCE_S
 
 
+def decoders_per_file(config: Config, files: int) -> int:
+    """Returns how many decoders work on one file: all cores on a single file, one each on many."""
+    at_once = min(config.decode.files_at_once or cores(), max(1, files))
+    return config.decode.threads_per_file or max(1, round(cores() / at_once))
+
+
 def cores() -> int:
     """Returns the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -90,11 +104,15 @@ class FileService:
         sinks: Where events go.
         clock: Stamps them.
         pool: Reads the files.
+
+    Raises:
+        ConfigError: A rule watches a label that no model gives a score for.
     """
 
     def __init__(
         self, config: Config, models: Sequence[Model], sinks: Sequence[Sink], clock: Clock, pool: WorkerPool
     ) -> None:
+        require_signals(config.policy, {model.name: model.labels for model in models})
         self._config = config
         self._clock = clock
         self._pool = pool
@@ -104,6 +122,8 @@ class FileService:
         self._pipeline = _pipeline(config, models, clock)
         self._stopping = threading.Event()
         self._failure: BaseException | None = None
+        self._has_ended = threading.Semaphore(0)
+        self._ended = 0
 
     def run(self, items: Sequence[FileItem], listener: Listener) -> None:
         """Scores the files, several at a time, and returns when all are done or `stop` was called.
@@ -121,17 +141,21 @@ class FileService:
         for thread in threads:
             thread.start()
         try:
-            for thread in threads:
-                thread.join()
+            self._wait_for(threads)
         except KeyboardInterrupt:
             self.stop()
-            for thread in threads:
-                thread.join()
+            self._wait_for(threads)
             raise
         finally:
             self._pipeline.close()
         if self._failure is not None:
             raise self._failure
+
+    def _wait_for(self, threads: Sequence[threading.Thread]) -> None:
+        """Waits until every thread has ended; a `join` that was interrupted cannot be repeated."""
+        while self._ended < len(threads):
+            self._has_ended.acquire()
+            self._ended += 1
 
     def stop(self) -> None:
         """Ends the reading of files; what was sampled is still scored and published."""
@@ -146,9 +170,11 @@ class FileService:
                 if item is None:
                     return
                 listener.finished(item.name, self._score(item, listener))
-        except BaseException as error:  # a thread ends here; `run` raises it
+        except BaseException as error:  # noqa: BLE001 - a thread ends here; `run` raises it
             self._failure = self._failure or error
             self._stopping.set()
+        finally:
+            self._has_ended.release()
 
     def _score(self, item: FileItem, listener: Listener) -> FileResult:
         started_s = time.perf_counter()
@@ -225,6 +251,25 @@ def summarise(
         skipped_s=coverage.skipped_s,
         provider=models[0].provider if coverage.samples else None,
     )
+
+
+def require_signals(policy: Policy, labels: Mapping[str, Sequence[str]]) -> None:
+    """Refuses a rule that could never open an alert, as what it watches is never scored.
+
+    Args:
+        policy: The rules.
+        labels: Model name to the labels that it gives a score for.
+
+    Raises:
+        ConfigError: A rule watches something else.
+    """
+    signals = [f"{name}.{label}" for name, of_model in labels.items() for label in of_model]
+    for rule in policy.rules:
+        if rule.signal not in signals:
+            raise ConfigError(
+                f"rule {rule.name!r} watches {rule.signal!r}, which is never scored; "
+                f"expected one of: {', '.join(signals)}"
+            )
 
 
 def _first_blind_reason(result: FileResult) -> str | None:

@@ -118,7 +118,7 @@ def write_test_card(
 ) -> tuple[Span, ...]:
     """Writes the card and returns the spans in which a pipeline must alert.
 
-    Blocks for about a third of the card's duration at 1280x720.
+    Blocks while it draws and encodes, for seconds.
 
     Args:
         path: Where the clip goes; its suffix chooses the container.

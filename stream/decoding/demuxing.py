@@ -1,4 +1,4 @@
-"""Packets of one video, in decode order, with timestamps that can be trusted, leaping over what nobody wants."""
+"""Packets of one video in decode order, with timestamps to be trusted, leaping over what nobody wants."""
 
 from collections.abc import Callable, Generator, Iterator
 
@@ -9,6 +9,8 @@ from av.video.stream import VideoStream
 
 from stream.decoding.container import Extent
 from stream.decoding.decoder import AnyPacket
+from stream.decoding.entry import entry_of
+from stream.decoding.planning import REFRESH
 from stream.decoding.sampling import Sampler, Timeline, Unwrapper
 
 MPEGTS_BITS = 33
@@ -48,6 +50,7 @@ class Demuxer:
         self._timeline = timeline
         self._progress = progress
         self._unwrapper = Unwrapper(MPEGTS_BITS) if container.format.name == "mpegts" else None
+        self._is_h264 = stream.codec_context.name == "h264"
         self._may_leap = container.format.name in INDEXED
         self._extradata: PacketSideData | None = None
         self.extent = Extent()
@@ -86,10 +89,15 @@ class Demuxer:
         """Makes the packet mean the same to every decoder, whichever packets that one has seen."""
         if self._unwrapper is not None and packet.pts is not None:
             packet.pts = self._unwrapper.unwrap(packet.pts)
+        if self._is_h264 and packet.is_keyframe and not self._is_entry(packet):
+            packet.is_keyframe, packet.opaque = False, REFRESH
         if packet.has_sidedata("new_extradata"):
             self._extradata = packet.get_sidedata("new_extradata")
         elif self._extradata is not None and packet.is_keyframe:
             packet.set_sidedata(self._extradata)
+
+    def _is_entry(self, packet: AnyPacket) -> bool:
+        return entry_of(bytes(packet), self._stream.codec_context.extradata) is not None
 
     def _leaps_from(self, packet: AnyPacket) -> bool:
         """Seeks to the keyframe before the next wanted frame, if that is far away."""

@@ -16,7 +16,8 @@ import signal
 import socket
 import sys
 
-from stream.decoding.worker import limit_self, serve
+from stream.decoding.cage import prepare
+from stream.decoding.worker import run
 
 REQUEST_BYTES = 256
 
@@ -24,6 +25,7 @@ REQUEST_BYTES = 256
 def main(control: socket.socket) -> None:
     """Serves requests until the parent is gone, then kills every child."""
     children: set[int] = set()
+    prepare()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then ends its workers
     while True:
         request, descriptors, _, _ = socket.recv_fds(control, REQUEST_BYTES, 1)
@@ -41,6 +43,7 @@ def main(control: socket.socket) -> None:
 
 
 def _spawn(control: socket.socket, descriptor: int, memory_bytes: int) -> int:
+    server_pid = os.getpid()
     pid = os.fork()
     if pid:
         os.close(descriptor)
@@ -48,12 +51,11 @@ def _spawn(control: socket.socket, descriptor: int, memory_bytes: int) -> int:
     status = 1
     try:
         control.close()
-        limit_self(memory_bytes)
-        serve(socket.socket(fileno=descriptor))
+        run(socket.socket(fileno=descriptor), memory_bytes, server_pid)
         status = 0
     except (BrokenPipeError, ConnectionResetError):
         status = 0  # the parent gave up on this file
-    except BaseException as error:  # a process ends here; the parent sees it die
+    except BaseException as error:  # noqa: BLE001 - a process ends here; the parent sees it die
         os.write(2, f"decode worker: {type(error).__name__}: {error}\n".encode())
     finally:
         os._exit(status)

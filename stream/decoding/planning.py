@@ -27,16 +27,33 @@ class CodedPacket(Protocol):
     """What the plan looks at; `av.Packet` has all of it. Times are in the stream's time base."""
 
     @property
-    def pts(self) -> int | None: ...
-    @property
-    def duration(self) -> int | None: ...
-    @property
-    def is_keyframe(self) -> bool: ...
-    @property
-    def is_discard(self) -> bool: ...
-    @property
-    def size(self) -> int: ...
+    def pts(self) -> int | None:
+        """When its frame is shown."""
 
+    @property
+    def duration(self) -> int | None:
+        """How long its frame is shown; 0 or None where the container does not say."""
+
+    @property
+    def is_keyframe(self) -> bool:
+        """Whether decoding can start with it."""
+
+    @property
+    def is_discard(self) -> bool:
+        """Whether it is decoded and not shown."""
+
+    @property
+    def size(self) -> int:
+        """Its size in bytes."""
+
+    @property
+    def opaque(self) -> object:
+        """`REFRESH`, or anything else."""
+
+
+REFRESH = "refresh"
+"""Marks a packet at which the picture is whole although decoding cannot start there (intra refresh). Sampling
+counts it as a keyframe."""
 
 P = TypeVar("P", bound=CodedPacket)
 
@@ -130,7 +147,7 @@ class GopPlanner(Generic[P]):
         if not parts:
             self._refuse_jump(packet)
         self._gop.add(packet)
-        if len(self._gop.packets) > MAX_HELD_PACKETS or self._gop.size_bytes > MAX_HELD_BYTES:
+        if self._is_long():
             parts += self._cut()
         return parts
 
@@ -182,6 +199,10 @@ class GopPlanner(Generic[P]):
         first = not self._gop.began
         return [Part(fed[:needed], wanted, first, last=True, leading=_leading(self._gop) if first else 0)]
 
+    def _is_long(self) -> bool:
+        held = len(self._gop.packets)
+        return held > MAX_HELD_PACKETS or (self._gop.size_bytes > MAX_HELD_BYTES and held > 2 * MAX_REORDER)
+
     def _cut(self) -> list[Part[P]]:
         """Plans the head of a long GOP: the packets before the first whose place in time is not settled."""
         packets = self._gop.packets
@@ -202,10 +223,10 @@ class GopPlanner(Generic[P]):
         stand_in = self._stand_in(shown)
         for packet in sorted(shown, key=_pts):
             pts = _pts(packet)
-            is_keyframe = packet.is_keyframe or packet is stand_in
+            is_keyframe = packet.is_keyframe or packet is stand_in or packet.opaque == REFRESH
             media_time_s = self._timeline.show(pts, packet.duration)
             self.frames_seen += 1
-            if self._sampler.keep(media_time_s, is_keyframe):
+            if self._sampler.keep(media_time_s, is_keyframe=is_keyframe):
                 wanted[pts] = Wanted(pts, self._timeline.epoch, media_time_s, is_keyframe, self._left_out)
                 self._left_out = 0
             else:

@@ -12,17 +12,19 @@ import math
 import socket
 import struct
 from collections.abc import Mapping, Sequence
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import msgspec
 import numpy as np
 
 from stream.config import Sampling
+from stream.decoding.cage import Layer
 from stream.errors import WorkerError
 from stream.frames import FrameRef, Missed, Sample, StreamEnd, StreamFacts, ViewArray, ViewSpec
 
 HEADER = struct.Struct("<II")
 MAX_BODY_BYTES = 1 << 20
+T = TypeVar("T")
 
 
 class OpenFile(msgspec.Struct, frozen=True, tag=True):
@@ -41,6 +43,16 @@ class OpenFile(msgspec.Struct, frozen=True, tag=True):
     sampling: Sampling
     max_pixels: int
     probe_bytes: int
+
+
+class Ready(msgspec.Struct, frozen=True, tag=True):
+    """A new worker's first message: it is in its cage.
+
+    Attributes:
+        missing: Layers of the cage that could not be put on, and why.
+    """
+
+    missing: dict[Layer, str]
 
 
 class Opened(msgspec.Struct, frozen=True, tag=True):
@@ -80,7 +92,25 @@ Message: TypeAlias = StreamFacts | Sample | Missed | Progress | StreamEnd
 
 _encoder = msgspec.msgpack.Encoder()
 _reply_decoder: msgspec.msgpack.Decoder[Reply] = msgspec.msgpack.Decoder(Reply)
+_ready_decoder = msgspec.msgpack.Decoder(Ready)
 _open_decoder = msgspec.msgpack.Decoder(OpenFile)
+
+
+def send_ready(channel: socket.socket, ready: Ready) -> None:
+    """Sends a worker's first message."""
+    body = _encoder.encode(ready)
+    channel.sendall(HEADER.pack(len(body), 0) + body)
+
+
+def receive_ready(channel: socket.socket) -> Ready:
+    """Returns a worker's first message.
+
+    Raises:
+        WorkerError: The worker is gone, or said something else.
+        TimeoutError: Nothing came within the channel's time-out.
+    """
+    body_bytes, _ = HEADER.unpack(_receive_exactly(channel, HEADER.size))
+    return _decode(_ready_decoder, channel, body_bytes)
 
 
 def send_open(channel: socket.socket, request: OpenFile, descriptors: Sequence[int]) -> None:
@@ -115,14 +145,7 @@ def receive_message(channel: socket.socket, views: Sequence[ViewSpec]) -> Messag
         TimeoutError: Nothing came within the channel's time-out.
     """
     body_bytes, views_bytes = HEADER.unpack(_receive_exactly(channel, HEADER.size))
-    if body_bytes > MAX_BODY_BYTES:
-        raise WorkerError("worker_protocol", f"the decode worker announced a body of {body_bytes} bytes")
-    try:
-        reply = _reply_decoder.decode(_receive_exactly(channel, body_bytes))
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise WorkerError(
-            "worker_protocol", f"the decode worker sent a malformed message: {error}"
-        ) from error
+    reply = _decode(_reply_decoder, channel, body_bytes)
     expected = sum(math.prod(view.shape) for view in views) if isinstance(reply, SampleSent) else 0
     if views_bytes != expected:
         raise WorkerError(
@@ -131,15 +154,27 @@ def receive_message(channel: socket.socket, views: Sequence[ViewSpec]) -> Messag
     return _message(channel, reply, views)
 
 
+def _decode(decoder: msgspec.msgpack.Decoder[T], channel: socket.socket, body_bytes: int) -> T:
+    if body_bytes > MAX_BODY_BYTES:
+        raise WorkerError("worker_protocol", f"the decode worker announced a body of {body_bytes} bytes")
+    try:
+        return decoder.decode(_receive_exactly(channel, body_bytes))
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise WorkerError(
+            "worker_protocol", f"the decode worker sent a malformed message: {error}"
+        ) from error
+
+
 def _message(channel: socket.socket, reply: Reply, views: Sequence[ViewSpec]) -> Message:
     match reply:
         case Opened(facts):
+            _require_finite(facts.declared_duration_s or 0.0)
             return facts
         case SampleSent(ref, frames_between):
-            _require_finite(ref.media_time_s)
+            _require_possible(ref, frames_between)
             return Sample(ref, _receive_views(channel, views), frames_between)
         case MissedSent(missed):
-            _require_finite(missed.ref.media_time_s)
+            _require_possible(missed.ref, missed.frames_between)
             return missed
         case Progress():
             _require_finite(reply.media_time_s)
@@ -148,6 +183,13 @@ def _message(channel: socket.socket, reply: Reply, views: Sequence[ViewSpec]) ->
             _require_finite(end.end_s)
             _require_finite(end.declared_end_s)
             return end
+
+
+def _require_possible(ref: FrameRef, frames_between: int) -> None:
+    _require_finite(ref.media_time_s)
+    counts = (ref.epoch, ref.width, ref.height, frames_between, ref.time_base[0] - 1, ref.time_base[1] - 1)
+    if min(counts) < 0:
+        raise WorkerError("worker_protocol", f"the decode worker sent an impossible frame: {ref}")
 
 
 def _require_finite(seconds: float) -> None:

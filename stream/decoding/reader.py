@@ -15,7 +15,6 @@ from fractions import Fraction
 from queue import Queue
 from typing import TypeAlias
 
-import av
 from av.container import InputContainer
 from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
@@ -24,9 +23,9 @@ from stream.decoding import container as containers
 from stream.decoding.decoder import AnyPacket, Kept, Lost, PartDecoder
 from stream.decoding.demuxing import Demuxer
 from stream.decoding.planning import GopPlanner, Part, UnusableTimes
-from stream.decoding.protocol import MissedSent, OpenFile, Opened, Progress, Reply, SampleSent
+from stream.decoding.protocol import MissedSent, Opened, OpenFile, Progress, Reply, SampleSent
 from stream.decoding.sampling import Sampler, Timeline
-from stream.decoding.sequential import SequentialDecoder
+from stream.decoding.sequential import SequentialDecoder, Start
 from stream.decoding.views import Viewer
 from stream.errors import SourceError
 from stream.frames import FrameRef, Missed, StreamEnd, ViewArray
@@ -83,7 +82,7 @@ class FileReader:
         self._sampler = Sampler(self._request.sampling)
         self._demuxer = Demuxer(opened, stream, self._sampler, self._timeline, self._progress)
         # AVI has no pts; what FFmpeg makes up for B-frames is out of order.
-        self._counts_frames = opened.format.name == "avi"
+        self._counts_frames = opened.format.name == "avi" and stream.codec_context.has_b_frames
         self._start_threads(stream)
         self._send_in_order()
         for container in self._opened:
@@ -101,7 +100,7 @@ class FileReader:
         try:
             self._plan(stream)
             self._order.put(None)
-        except BaseException as error:  # a thread ends here; the sending thread raises it
+        except BaseException as error:  # noqa: BLE001 - a thread ends here; the sending thread raises it
             self._order.put(error)
         finally:
             for _ in range(self._decoder_count):
@@ -119,7 +118,7 @@ class FileReader:
         series: Series | None = None
         packet: AnyPacket | None = None
         if self._counts_frames:
-            self._decode_everything(packets, sampler, stream)
+            self._decode_everything(packets, sampler, stream, None)
             return
         try:
             for packet in packets:
@@ -129,12 +128,24 @@ class FileReader:
             for part in planner.finish():
                 series = self._hand_out(part, series)
         except UnusableTimes:
-            if series is not None:
-                series.parts.put(None)
-            held = planner.pending()
-            remaining = held if packet is None or packet in held else [*held, packet]
-            self._decode_everything(_chain(remaining, packets), sampler, stream)
+            held = [] if packet is None or packet in planner.pending() else [packet]
+            damage = self._break_off(planner, series) if series is not None else None
+            if planner.frames_seen:
+                self._timeline.start_epoch()
+            if damage is None:
+                held = planner.pending() + held
+            self._decode_everything(_chain(held, packets), sampler, stream, damage)
         self._frames_seen += planner.frames_seen
+
+    def _break_off(self, planner: GopPlanner[AnyPacket], series: Series) -> str:
+        """Ends a GOP of which a decoder has a part already, as far as its packets' times can be used."""
+        try:
+            for part in planner.finish():
+                series.parts.put(part)
+        except UnusableTimes:
+            series.parts.put(Part((), {}, first=False, last=True, leading=0))
+        series.parts.put(None)
+        return "the timestamps break off within a GOP"
 
     def _hand_out(self, part: Part[AnyPacket], series: Series | None) -> Series | None:
         """Passes a part on; returns the series that the next part may belong to."""
@@ -148,7 +159,9 @@ class FileReader:
         series.parts.put(None)
         return None
 
-    def _decode_everything(self, packets: Iterable[AnyPacket], sampler: Sampler, stream: VideoStream) -> None:
+    def _decode_everything(
+        self, packets: Iterable[AnyPacket], sampler: Sampler, stream: VideoStream, damage: str | None
+    ) -> None:
         series = Series()
         self._order.put(series)
         viewer = Viewer(self._request.views)
@@ -158,13 +171,12 @@ class FileReader:
             self._timeline,
             sampler,
             self._request.max_pixels,
-            0 if self._counts_frames else None,
-            self._frame_pts,
+            Start(self._counts_frames, self._frame_pts, damage),
         )
         self._decoders.append(decoder)
         for result in decoder.decode(packets):
             series.results.put(result)
-        self._frames_seen += decoder.frames_decoded
+        self._frames_seen += decoder.frames_seen
         series.results.put(None)
 
     # The decoding threads.
@@ -181,7 +193,7 @@ class FileReader:
                     for result in decoder.decode(part):
                         series.results.put(result)
                 series.results.put(None)
-            except BaseException as error:  # a thread ends here; the sending thread raises it
+            except BaseException as error:  # noqa: BLE001 - a thread ends here; the sending thread raises it
                 series.results.put(error)
                 return
 

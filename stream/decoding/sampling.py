@@ -24,7 +24,7 @@ class Sampler:
         """Media time before which no frame will be taken; 0 where the mode does not go by time."""
         return self._next if self._mode == "interval" else 0.0
 
-    def keep(self, media_time_s: float, is_keyframe: bool) -> bool:
+    def keep(self, media_time_s: float, *, is_keyframe: bool) -> bool:
         """Returns whether the next frame, shown at `media_time_s`, is taken."""
         match self._mode:
             case "interval":
@@ -70,9 +70,9 @@ class Timeline:
         """Returns the media time in seconds of the frame shown next."""
         if self._origin_pts is None:
             self._origin_pts = pts
-        media_time_s = max(0.0, self._origin_s + (pts - self._origin_pts) * self._time_base_s)
+        media_time_s = max(self._origin_s, self._origin_s + (pts - self._origin_pts) * self._time_base_s)
         lasts_s = duration * self._time_base_s if duration else self._frame_s
-        self._end_s = max(self._end_s, media_time_s + lasts_s)
+        self._end_s = media_time_s + lasts_s  # MP4 gives durations in decode order: only the last one counts
         return media_time_s
 
     def pts_at(self, media_time_s: float) -> int | None:
@@ -92,7 +92,7 @@ class Unwrapper:
     """Undoes the wrap of timestamps that are kept in a few bits. Pure.
 
     FFmpeg's own correction takes a step back of more than a minute for a wrap, and puts the rest of the file
-    a day later; the nearest value to the timestamp before is right for every step of less than half the range.
+    a day later. The nearest value to the timestamp before is right for every step below half the range.
 
     Args:
         bits: Bits of the raw timestamps, 33 in MPEG-TS.

@@ -1,6 +1,8 @@
 """Decodes every frame, in order, where packets do not tell the time of their frames."""
 
+from collections import deque
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 import av
 from av.video.codeccontext import VideoCodecContext
@@ -11,10 +13,26 @@ from stream.decoding.sampling import Sampler, Timeline
 from stream.decoding.views import Viewer, upright_size
 
 
+@dataclass(frozen=True)
+class Start:
+    """How the packets begin, and how to tell the time.
+
+    Attributes:
+        counts_frames: Whether the frames' own pts are worthless and frames are counted instead, from 0.
+        frame_pts: Duration of a frame in pts units, also for a single frame without a pts.
+        damage: Why decoding cannot start with the first packet; None where it can.
+    """
+
+    counts_frames: bool
+    frame_pts: int
+    damage: str | None = None
+
+
 class SequentialDecoder:
     """Decodes everything and lets sampling choose among the frames. Not thread-safe.
 
-    After damage no frame is trusted until the next keyframe.
+    After damage no frame is trusted until the next keyframe, and frames that never come out are counted: as
+    many as there were packets, whatever the decoder swallows.
 
     Args:
         context: A codec context of the stream that no other decoder uses.
@@ -22,48 +40,94 @@ class SequentialDecoder:
         timeline: Gives frames their media time.
         sampler: Chooses the frames.
         max_pixels: Largest picture that is decoded, in pixels.
-        count_from: Where the frames' own pts are worthless, the pts of the first frame; the others follow at
-            `frame_pts` each. A single frame without a pts is given the next one in any case.
-        frame_pts: Duration of a frame in pts units.
+        start: How the packets begin.
     """
 
-    def __init__(  # noqa: PLR0913, PLR0917 - what it decodes with, and how it tells the time
+    def __init__(
         self,
         context: VideoCodecContext,
         viewer: Viewer,
         timeline: Timeline,
         sampler: Sampler,
         max_pixels: int,
-        count_from: int | None,
-        frame_pts: int,
+        start: Start,
     ) -> None:
         set_up(context, max_pixels)
         self._context = context
         self._viewer = viewer
         self._timeline = timeline
         self._sampler = sampler
-        self._counts = count_from is not None
-        self._frame_pts = frame_pts
-        self._next_pts = count_from or 0
+        self._counts = start.counts_frames
+        self._frame_pts = start.frame_pts
+        self._next_pts = 0
         self._last_pts: int | None = None
         self._left_out = 0
-        self._damage: str | None = None
+        self._damage = start.damage
+        self._first_damage = start.damage
+        self._packets = 0
+        self._keyframes: deque[int] = deque()
+        self._frames_lost = 0
         self.frames_decoded = 0
+
+    @property
+    def frames_seen(self) -> int:
+        """Frames that came out, and those that should have."""
+        return self.frames_decoded + self._frames_lost
 
     def decode(self, packets: Iterable[AnyPacket]) -> Iterator[Kept | Lost]:
         """Yields the frames that sampling takes, in order of presentation."""
         self._context.flush_buffers()
         self._context.skip_frame = "DEFAULT"
         for packet in packets:
-            try:
-                frames = decode_packet(self._context, packet)
-            except av.FFmpegError as error:
-                self._damage = f"packet at pts {packet.pts}: {error.strerror}"
-                continue
+            frames = self._frames(packet)
+            self._packets += 1
             for frame in frames:
                 yield from self._take(frame)
         for frame in self._drain():
             yield from self._take(frame)
+        if self._first_damage is not None:
+            yield from self._lose_up_to(self._packets)
+
+    def _frames(self, packet: AnyPacket) -> list[av.VideoFrame]:
+        if packet.is_keyframe:
+            self._keyframes.append(self._packets)
+        try:
+            return decode_packet(self._context, packet)
+        except av.FFmpegError as error:
+            if packet.is_keyframe:
+                self._keyframes.pop()
+            self._damage = f"packet at pts {packet.pts}: {error.strerror}"
+            self._first_damage = self._first_damage or self._damage
+            return []
+
+    def _lose_before(self, frame: av.VideoFrame) -> Iterator[Lost]:
+        """Gives up the frames that should have come before `frame`; only once damage was seen.
+
+        A frame's pts tells how many, and where there is none to trust, a keyframe's place among the packets.
+        """
+        keyframe = self._keyframes.popleft() if frame.key_frame and self._keyframes else None
+        if self._first_damage is None:
+            return
+        if not self._counts and frame.pts is not None:
+            while self._last_pts is not None and frame.pts > self._last_pts + 1.5 * self._frame_pts:
+                self._frames_lost += 1
+                yield from self._lose(self._damage or self._first_damage)
+        elif keyframe is not None:
+            yield from self._lose_up_to(keyframe)
+
+    def _lose_up_to(self, frames: int) -> Iterator[Lost]:
+        while self.frames_seen < frames and self._first_damage is not None:
+            self._frames_lost += 1
+            yield from self._lose(self._damage or self._first_damage)
+
+    def _lose(self, reason: str) -> Iterator[Lost]:
+        pts, media_time_s = self._next_time(None)
+        if self._sampler.keep(media_time_s, is_keyframe=False):
+            wanted = Wanted(pts, self._timeline.epoch, media_time_s, False, self._left_out)
+            self._left_out = 0
+            yield Lost(wanted, reason)
+        else:
+            self._left_out += 1
 
     def _drain(self) -> list[av.VideoFrame]:
         try:
@@ -72,14 +136,16 @@ class SequentialDecoder:
             return []
 
     def _take(self, frame: av.VideoFrame) -> Iterator[Kept | Lost]:
+        yield from self._lose_before(frame)
         self.frames_decoded += 1
         is_keyframe = bool(frame.key_frame)
-        pts, media_time_s = self._time(frame)
+        pts, media_time_s = self._next_time(frame)
         if frame.is_corrupt:
             self._damage = self._damage or f"frame at pts {pts}: the decoder marks it as damaged"
+            self._first_damage = self._first_damage or self._damage
         elif is_keyframe:
             self._damage = None
-        if not self._sampler.keep(media_time_s, is_keyframe):
+        if not self._sampler.keep(media_time_s, is_keyframe=is_keyframe):
             self._left_out += 1
             return
         wanted = Wanted(pts, self._timeline.epoch, media_time_s, is_keyframe, self._left_out)
@@ -89,10 +155,10 @@ class SequentialDecoder:
         else:
             yield Kept(wanted, self._viewer.views(frame), *upright_size(frame))
 
-    def _time(self, frame: av.VideoFrame) -> tuple[int, float]:
-        pts = self._next_pts if self._counts or frame.pts is None else frame.pts
+    def _next_time(self, frame: av.VideoFrame | None) -> tuple[int, float]:
+        pts = self._next_pts if self._counts or frame is None or frame.pts is None else frame.pts
         if self._last_pts is not None and pts <= self._last_pts:
             self._timeline.start_epoch()
-        lasts_pts = self._frame_pts if self._counts else frame.duration or self._frame_pts
+        lasts_pts = self._frame_pts if self._counts or frame is None else frame.duration or self._frame_pts
         self._last_pts, self._next_pts = pts, pts + lasts_pts
         return pts, self._timeline.show(pts, lasts_pts)

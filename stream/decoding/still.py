@@ -6,24 +6,16 @@ this way too: one picture after another with the durations that the file gives.
 """
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-import numpy as np
 from PIL import Image, ImageOps, ImageSequence, UnidentifiedImageError
 
-from stream.decoding.cropping import cropped
 from stream.errors import SourceError
-from stream.frames import ViewArray, ViewSpec
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "AVIF")
 MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b"II*\x00", b"MM\x00*", b"GIF87a", b"GIF89a")
-RESAMPLING = {
-    "bilinear": Image.Resampling.BILINEAR,
-    "bicubic": Image.Resampling.BICUBIC,
-    "area": Image.Resampling.BOX,
-}
 DEFAULT_FRAME_S = 0.1
 """What browsers show a frame for that gives no duration."""
 
@@ -79,21 +71,12 @@ def pictures(image: Image.Image) -> Iterator[Picture]:
     shown_at_ms = 0
     try:
         for frame in ImageSequence.Iterator(image) if animated else [image]:
+            frame.load()  # only then is a frame's duration known (WebP)
             lasts_ms = int(frame.info.get("duration") or DEFAULT_FRAME_S * 1000) if animated else 0
             yield Picture(_upright_rgb(frame), shown_at_ms, lasts_ms)
             shown_at_ms += lasts_ms
     except (OSError, ValueError, SyntaxError, EOFError, IndexError) as error:
         raise SourceError("undecodable", f"the picture cannot be decoded: {error}") from error
-
-
-def picture_views(picture: Image.Image, specs: Sequence[ViewSpec]) -> list[ViewArray]:
-    """Returns the views of an upright RGB still picture, resized by Pillow as the references do."""
-    views = []
-    for spec in specs:
-        size = (spec.resize_width_px, spec.resize_height_px)
-        resized = picture.resize(size, resample=RESAMPLING[spec.interpolation])
-        views.append(cropped(np.asarray(resized, dtype=np.uint8), spec))
-    return views
 
 
 def _upright_rgb(image: Image.Image) -> Image.Image:

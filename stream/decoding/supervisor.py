@@ -5,20 +5,24 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import stream
-from stream.config import Decode, Sampling
-from stream.decoding.protocol import Message, OpenFile, receive_message, send_open
+from stream.config import ContainmentMode, Decode, Sampling
+from stream.decoding.cage import Layer, uncovered
+from stream.decoding.protocol import Message, OpenFile, receive_message, receive_ready, send_open
 from stream.errors import WorkerError
 from stream.frames import Missed, Sample, StreamEnd, StreamFacts, ViewSpec
 
 MEBIBYTE = 1 << 20
 REPLY_BYTES = 64
+START_TIMEOUT_S = 30.0
+KEPT_ENVIRONMENT = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "PYTHONHOME")
+"""What the fork server sees of the environment: no credentials belong where hostile bytes are parsed."""
 
 
 class ForkServer:
@@ -26,10 +30,12 @@ class ForkServer:
 
     Args:
         memory_bytes: Address space that a worker may use.
+        containment: Whether a worker may do without a layer of its cage.
     """
 
-    def __init__(self, memory_bytes: int) -> None:
+    def __init__(self, memory_bytes: int, containment: ContainmentMode) -> None:
         self._memory_bytes = memory_bytes
+        self._containment = containment
         self._lock = threading.Lock()
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         package_parent = str(Path(stream.__file__).resolve().parent.parent)
@@ -38,26 +44,47 @@ class ForkServer:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "stream.decoding.forkserver", str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
-                env={**os.environ, "PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1"},
+                env={**_kept_environment(), "PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1"},
                 stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,  # results go there, and no worker may add to them
             )
 
     def spawn(self) -> "Worker":
-        """Starts a worker.
+        """Starts a worker and waits until it is in its cage.
 
         Raises:
-            WorkerError: The fork server is gone.
+            WorkerError: The fork server is gone, the worker does not start, or its cage lacks a layer and
+                containment is required.
         """
         ours, theirs = socket.socketpair()
-        with theirs, self._lock:
+        with theirs:
             try:
-                socket.send_fds(self._control, [b"spawn %d" % self._memory_bytes], [theirs.fileno()])
+                pid = self._fork(theirs.fileno())
+            except WorkerError:
+                ours.close()
+                raise
+        return self._contained(Worker(self, ours, pid))
+
+    def _fork(self, channel: int) -> int:
+        with self._lock:
+            try:
+                socket.send_fds(self._control, [b"spawn %d" % self._memory_bytes], [channel])
                 pid = int(self._control.recv(REPLY_BYTES) or 0)
             except (OSError, ValueError) as error:
                 raise WorkerError("forkserver_died", f"no decode worker can be started: {error}") from error
         if not pid:
             raise WorkerError("forkserver_died", "no decode worker can be started: the fork server is gone")
-        return Worker(self, ours, pid)
+        return pid
+
+    def _contained(self, worker: "Worker") -> "Worker":
+        try:
+            worker.wait_until_ready(START_TIMEOUT_S)
+            if self._containment == "require":
+                _require_all(worker.missing_layers)
+        except WorkerError:
+            worker.close()
+            raise
+        return worker
 
     def reap(self, pid: int) -> int:
         """Kills worker `pid` if it lives; returns its exit code, or minus the signal that ended it."""
@@ -76,14 +103,51 @@ class ForkServer:
             self._process.wait()
 
 
+def _kept_environment() -> dict[str, str]:
+    return {name: os.environ[name] for name in KEPT_ENVIRONMENT if name in os.environ}
+
+
+def _require_stream(message: Sample | Missed, stream_id: str) -> None:
+    if message.ref.stream_id != stream_id:
+        raise WorkerError("worker_protocol", "the decode worker spoke of another stream")
+
+
+def _require_all(missing: Mapping[Layer, str]) -> None:
+    if lacking := uncovered(missing):
+        layers = "; ".join(f"{layer} ({why})" for layer, why in lacking.items())
+        raise WorkerError(
+            "not_contained",
+            f'decode.containment is "require", and decode workers cannot be confined here: {layers}. Run '
+            'framewarden doctor, and provide what is missing or set decode.containment = "prefer"',
+        )
+
+
 class Worker:
-    """One decode worker. Used by one thread at a time; `kill` may come from any."""
+    """One decode worker. Used by one thread at a time; `kill` may come from any.
+
+    Attributes:
+        pid: Its process id.
+        missing_layers: Layers of its cage that it does without, and why; known once it is ready.
+    """
 
     def __init__(self, server: ForkServer, channel: socket.socket, pid: int) -> None:
         self._server = server
         self._channel = channel
         self._ended = threading.Lock()
         self.pid = pid
+        self.missing_layers: Mapping[Layer, str] = {}
+
+    def wait_until_ready(self, timeout_s: float) -> None:
+        """Waits for the first message.
+
+        Raises:
+            WorkerError: The worker died, took longer than `timeout_s`, or broke the protocol.
+        """
+        self._channel.settimeout(timeout_s)
+        try:
+            self.missing_layers = receive_ready(self._channel).missing
+        except OSError as error:
+            raise WorkerError("worker_died", f"a decode worker did not start: {error}") from error
 
     def ask(self, request: OpenFile, descriptors: Sequence[int]) -> None:
         """Sends a request.
@@ -112,6 +176,11 @@ class Worker:
         except OSError as error:
             raise WorkerError("worker_died", f"the channel to the decode worker broke: {error}") from error
 
+    @property
+    def was_killed(self) -> bool:
+        """Whether `kill` was called, even if the worker had answered before."""
+        return self._ended.locked()
+
     def kill(self) -> int:
         """Ends the worker at once; returns its exit code, or minus the signal that ended it."""
         if not self._ended.acquire(blocking=False):
@@ -120,6 +189,11 @@ class Worker:
             self._channel.shutdown(socket.SHUT_RDWR)
         return self._server.reap(self.pid)
 
+    def close(self) -> None:
+        """Ends the worker and closes its channel; for the thread that uses it."""
+        self.kill()
+        self._channel.close()
+
 
 class WorkerPool:
     """Workers for reading files, started when needed and used again. Thread-safe.
@@ -127,15 +201,24 @@ class WorkerPool:
     Args:
         decode: Limits and time-outs.
         threads_per_file: Decoders for one file.
+
+    Raises:
+        WorkerError: Containment is required, and this machine lacks a layer.
     """
 
     def __init__(self, decode: Decode, threads_per_file: int) -> None:
         self._decode = decode
         self._threads_per_file = threads_per_file
-        self._server = ForkServer(decode.memory_mib * MEBIBYTE)
+        self._server = ForkServer(decode.memory_mib * MEBIBYTE, decode.containment)
         self._lock = threading.Lock()
         self._idle: list[Worker] = []
         self._busy: set[Worker] = set()
+        if decode.containment == "require":
+            try:
+                self.missing_layers()
+            except WorkerError:
+                self.close()
+                raise
 
     def __enter__(self) -> Self:
         return self
@@ -144,6 +227,16 @@ class WorkerPool:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def missing_layers(self) -> Mapping[Layer, str]:
+        """Returns the layers of the cage that workers do without here, and why; may start a worker.
+
+        Raises:
+            WorkerError: No worker can be started.
+        """
+        worker = self._take()
+        self._give_back(worker, reusable=True)
+        return worker.missing_layers
 
     def read(
         self, path: Path, stream_id: str, views: Sequence[ViewSpec], sampling: Sampling
@@ -186,6 +279,7 @@ class WorkerPool:
                         declared_s = message.declared_duration_s or 0.0
                         yield message
                     case Sample() | Missed():
+                        _require_stream(message, request.stream_id)
                         last_s = max(last_s, message.ref.media_time_s)
                         yield message
                     case StreamEnd():
@@ -211,10 +305,10 @@ class WorkerPool:
     def _give_back(self, worker: Worker, *, reusable: bool) -> None:
         with self._lock:
             self._busy.discard(worker)
-            if reusable:
+            if reusable and not worker.was_killed:
                 self._idle.append(worker)
                 return
-        worker.kill()
+        worker.close()
 
     def interrupt(self) -> None:
         """Kills the workers that are reading; their readings end at once."""
@@ -226,8 +320,10 @@ class WorkerPool:
     def close(self) -> None:
         """Kills every worker and ends the fork server."""
         with self._lock:
-            workers = [*self._idle, *self._busy]
+            idle, busy = list(self._idle), list(self._busy)
             self._idle.clear()
-        for worker in workers:
-            worker.kill()
+        for worker in idle:
+            worker.close()
+        for worker in busy:
+            worker.kill()  # its reading closes it
         self._server.close()

@@ -1,52 +1,40 @@
 """The decode worker: a child process that parses bytes from outside, and nothing else.
 
-It is forked by the fork server with its channel to the parent, limits itself, and then serves one file after
-another until the parent closes the channel or kills it.
+It is forked by the fork server with its channel to the parent, enters its cage, and then serves one file
+after another until the parent closes the channel or kills it.
 """
 
-import ctypes
 import os
-import resource
-import signal
 import socket
 
-import av  # noqa: F401  (loaded once, in the fork server)
-import av.subtitles.stream  # noqa: F401  (PyAV imports it on first use, when no file may be opened any more)
-
+from stream.decoding.cage import enter
 from stream.decoding.protocol import (
     Ended,
     MissedSent,
-    OpenFile,
     Opened,
+    OpenFile,
+    Ready,
     Reply,
     SampleSent,
     receive_open,
+    send_ready,
     send_reply,
 )
 from stream.decoding.reader import FileReader, Send
+from stream.decoding.resizing import pillow_view
 from stream.decoding.sampling import Sampler
-from stream.decoding.still import Picture, is_picture, open_picture, picture_views, pictures
+from stream.decoding.still import Picture, is_picture, open_picture, pictures
 from stream.errors import SourceError
 from stream.frames import FrameRef, Missed, StreamEnd, StreamFacts, ViewArray
 
-PR_SET_PDEATHSIG = 1
 HEAD_BYTES = 16
 MILLISECONDS = (1, 1000)
 
 
-def limit_self(memory_bytes: int) -> None:
-    """Limits the process for good: memory, no file may grow, few open files, no core dump, dies with its parent."""
-    limits = {
-        resource.RLIMIT_AS: memory_bytes,
-        resource.RLIMIT_FSIZE: 0,
-        resource.RLIMIT_NOFILE: 128,
-        resource.RLIMIT_CORE: 0,
-    }
-    for limit, value in limits.items():
-        _, hard = resource.getrlimit(limit)
-        value = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        resource.setrlimit(limit, (value, value))
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+def run(channel: socket.socket, memory_bytes: int, parent_pid: int) -> None:
+    """Enters the cage, tells which of its layers are missing, and serves requests on `channel`."""
+    send_ready(channel, Ready(enter(memory_bytes, parent_pid)))
+    serve(channel)
 
 
 def serve(channel: socket.socket) -> None:
@@ -108,7 +96,7 @@ def _read_pictures(request: OpenFile, descriptor: int, send: Send) -> StreamEnd:
 
 def _send_picture(request: OpenFile, picture: Picture, left_out: int, send: Send) -> None:
     ref = _picture_ref(request.stream_id, picture.shown_at_ms, picture.image.width, picture.image.height)
-    send(SampleSent(ref, left_out), picture_views(picture.image, request.views))
+    send(SampleSent(ref, left_out), [pillow_view(picture.image, spec) for spec in request.views])
 
 
 def _picture_ref(stream_id: str, at_ms: int, width: int, height: int) -> FrameRef:

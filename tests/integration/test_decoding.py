@@ -1,9 +1,10 @@
-"""The frames that leave a decode worker are those that full decoding and sampling would give, and no others."""
+"""The frames that leave a decode worker are those that sampling chooses of all frames, and no others."""
 
+import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import av
 import pytest
@@ -74,7 +75,7 @@ def chosen(stretches: Stretches, sampling: Sampling) -> list[tuple[int, float, i
     for epoch, stretch in enumerate(stretches):
         for number, time_s in zip(stretch.numbers, stretch.times_s, strict=True):
             media_time_s = origin_s + time_s - stretch.times_s[0]
-            if sampler.keep(media_time_s, number in stretch.keyframes):
+            if sampler.keep(media_time_s, is_keyframe=number in stretch.keyframes):
                 taken.append((number, pytest.approx(media_time_s, abs=0.0011), left_out, epoch))
                 left_out = 0
             else:
@@ -83,14 +84,9 @@ def chosen(stretches: Stretches, sampling: Sampling) -> list[tuple[int, float, i
     return taken
 
 
-def assert_whole(
-    reading: Reading, stretches: Stretches, sampling: Sampling, torn: frozenset[int] = frozenset()
-) -> None:
-    expected = chosen(stretches, sampling)
-    assert reading.frames == [frame for frame in expected if frame[0] not in torn]
-    assert [(missed.ref.media_time_s, missed.frames_between) for missed in reading.missed] == [
-        frame[1:3] for frame in expected if frame[0] in torn
-    ]
+def assert_whole(reading: Reading, stretches: Stretches, sampling: Sampling) -> None:
+    assert reading.frames == chosen(stretches, sampling)
+    assert reading.missed == []
     assert (reading.end.code, reading.end.reason) == (None, None)
     assert reading.end.frames_seen == sum(len(stretch.numbers) for stretch in stretches)
     assert reading.end.end_s == pytest.approx(sum(stretch.duration_s for stretch in stretches), abs=0.05)
@@ -145,7 +141,8 @@ def gif_clip(path: Path) -> Stretches:
 def raw_joined(path: Path) -> Stretches:
     """A raw stream has no clock: its frames are counted."""
     parts = continued(odd_clips.size_change(path))[0]
-    return [ClipFacts(path, parts.numbers, tuple(number / 25 for number in parts.numbers), 2.0, parts.keyframes)]
+    times_s = tuple(number / 25 for number in parts.numbers)
+    return [dataclasses.replace(parts, times_s=times_s, duration_s=2.0)]
 
 
 def negative_start(path: Path) -> Stretches:
@@ -153,6 +150,11 @@ def negative_start(path: Path) -> Stretches:
     facts = odd_clips.negative_start_mkv(path)
     before = ClipFacts(path, facts.numbers[:10], facts.times_s[:10], 0.4, facts.keyframes)
     return [before, ClipFacts(path, facts.numbers[10:], facts.times_s[10:], 1.6, ())]
+
+
+def edit_list(path: Path) -> Stretches:
+    """The first frame that is shown stands for the keyframe that the edit list hides."""
+    return [dataclasses.replace(odd_clips.edit_list_mp4(path), keyframes=(10,))]
 
 
 CLIPS: dict[str, Callable[[Path], Stretches]] = {
@@ -163,9 +165,7 @@ CLIPS: dict[str, Callable[[Path], Stretches]] = {
     "b_frames_mkv": lambda folder: [write_clip(folder / "b.mkv", gop=15, bframes=3)],
     "b_frames_ts": lambda folder: [write_clip(folder / "b.ts", gop=15, bframes=3)],
     "b_frames_flv": lambda folder: [write_clip(folder / "b.flv", gop=15, bframes=3)],
-    "b_frames_mpeg4": lambda folder: [
-        write_clip(folder / "b-mpeg4.mkv", gop=15, bframes=2, codec="mpeg4")
-    ],
+    "b_frames_mpeg4": lambda folder: [write_clip(folder / "b-mpeg4.mkv", gop=15, bframes=2, codec="mpeg4")],
     "b_frames_mpeg2": lambda folder: [
         write_clip(folder / "b-mpeg2.ts", gop=15, bframes=2, codec="mpeg2video")
     ],
@@ -184,6 +184,27 @@ CLIPS: dict[str, Callable[[Path], Stretches]] = {
     "open_gop_h264_ts": lambda folder: [odd_clips.open_gop(folder / "open.ts")],
     "open_gop_hevc_mp4": lambda folder: [odd_clips.open_gop(folder / "open-hevc.mp4", "libx265")],
     "open_gop_hevc_mkv": lambda folder: [odd_clips.open_gop(folder / "open-hevc.mkv", "libx265")],
+    "open_gop_of_uneven_length": lambda folder: [
+        write_clip(folder / "uneven.mp4", frames=100, gop=10, bframes=2, open_gop=True)
+    ],
+    "open_gop_pyramid": lambda folder: [
+        write_clip(
+            folder / "pyramid.mkv",
+            options={
+                "x264-params": "keyint=20:scenecut=0:open-gop=1:bframes=5:b-pyramid=normal:ref=6:b-adapt=0"
+            },
+        )
+    ],
+    "intra_refresh": lambda folder: [
+        write_clip(
+            folder / "refresh.mp4",
+            gop=1000,
+            options={"x264-params": "keyint=20:intra-refresh=1:scenecut=0:bframes=0"},
+        )
+    ],
+    "slices": lambda folder: [
+        write_clip(folder / "slices.ts", options={"x264-params": "keyint=20:scenecut=0:slices=4:bframes=2"})
+    ],
     "single_keyframe": lambda folder: [odd_clips.single_keyframe(folder / "single.mp4", 700)],
     "interlaced": lambda folder: [odd_clips.interlaced(folder / "interlaced.mp4")],
     "rotated_90": lambda folder: [odd_clips.rotated(folder / "90.mp4", 90)],
@@ -195,7 +216,7 @@ CLIPS: dict[str, Callable[[Path], Stretches]] = {
     "late_start_mkv": lambda folder: [odd_clips.late_start(folder / "late.mkv")],
     "late_start_ts": lambda folder: [odd_clips.late_start(folder / "late.ts")],
     "negative_start": lambda folder: negative_start(folder / "negative.mkv"),
-    "edit_list": lambda folder: [odd_clips.edit_list_mp4(folder / "edited.mp4")],
+    "edit_list": lambda folder: edit_list(folder / "edited.mp4"),
     "pts_wrap": lambda folder: [odd_clips.ts_pts_wrap(folder / "wrap.ts")],
     "going_back": lambda folder: odd_clips.ts_going_back(folder / "back.ts"),
     "without_pts_h264": lambda folder: [odd_clips.without_pts(folder / "raw.h264")],
@@ -212,17 +233,13 @@ CLIPS: dict[str, Callable[[Path], Stretches]] = {
 }
 
 
-TORN = {"going_back": frozenset({48, 49}), "size_change_ts": frozenset({23, 24})}
-"""Frames before a joint of two MPEG-TS recordings: its counters do not go on there, as if packets were lost."""
-
-
 @pytest.mark.parametrize("sampling", SAMPLINGS.values(), ids=SAMPLINGS.keys())
 @pytest.mark.parametrize("name", CLIPS)
 def test_exactly_the_frames_that_sampling_chooses_arrive(
     pool: WorkerPool, media: Callable[[str], Stretches], name: str, sampling: Sampling
 ) -> None:
     stretches = media(name)
-    assert_whole(read(pool, stretches[0].path, sampling), stretches, sampling, TORN.get(name, frozenset()))
+    assert_whole(read(pool, stretches[0].path, sampling), stretches, sampling)
 
 
 WITH_CLOCK = [
@@ -274,6 +291,54 @@ def test_the_number_of_threads_changes_nothing(media: Callable[[str], Stretches]
     views = [[seen_bytes(sample) for sample in reading.samples] for reading in readings]
     assert views[0] == views[1] == views[2]
     assert readings[0].end == readings[1].end == readings[2].end
+
+
+LONG: dict[str, tuple[str, dict[str, Any]]] = {
+    "mp4": ("long.mp4", {}),
+    "mp4_b_frames": ("long-b.mp4", {"bframes": 2, "open_gop": True}),
+    "mp4_sound": ("long-sound.mp4", {"audio_s": 100.0}),
+    "mp4_fragmented": ("long-f.mp4", {"container_options": {"movflags": "+frag_keyframe+empty_moov"}}),
+    "mkv": ("long.mkv", {"bframes": 2}),
+    "mkv_without_index": ("long-live.mkv", {"container_options": {"live": "1"}}),
+    "ts": ("long.ts", {"bframes": 2}),
+    "mp4_hevc_open": ("long-hevc.mp4", {"codec": "libx265", "bframes": 2, "open_gop": True}),
+    "mp4_few_keyframes": ("long-few.mp4", {"gop": 160}),
+    "mkv_few_keyframes": ("long-few.mkv", {"gop": 160}),
+    "mp4_one_keyframe": ("long-one.mp4", {"gop": 500}),
+}
+"""100 seconds at 5 frames a second: by name, the file's name and what to pass to `write_clip`."""
+
+
+@pytest.fixture(scope="module")
+def long_clip(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], ClipFacts]:
+    folder = tmp_path_factory.mktemp("long")
+    written: dict[str, ClipFacts] = {}
+
+    def write(name: str) -> ClipFacts:
+        if name not in written:
+            file_name, settings = LONG[name]
+            settings = {"gop": 10, "size": (160, 120), **settings}
+            written[name] = write_clip(folder / file_name, frames=500, rate=5, **settings)
+        return written[name]
+
+    return write
+
+
+@pytest.mark.parametrize("every_s", [15.0, 20.0, 33.0])
+@pytest.mark.parametrize("name", LONG)
+def test_leaping_over_what_nobody_wants_changes_no_frame(
+    pool: WorkerPool, long_clip: Callable[[str], ClipFacts], name: str, every_s: float
+) -> None:
+    facts, sampling = long_clip(name), Sampling(every=every_s)
+
+    reading = read(pool, facts.path, sampling)
+
+    assert [frame[:2] for frame in reading.frames] == [frame[:2] for frame in chosen([facts], sampling)]
+    assert [frame[3] for frame in reading.frames] == [0] * len(reading.frames)
+    assert all(frame[2] > 0 for frame in reading.frames[1:])
+    assert reading.missed == []
+    assert (reading.end.code, reading.end.reason) == (None, None)
+    assert reading.end.end_s == pytest.approx(facts.duration_s, abs=0.21)
 
 
 def test_a_sample_carries_where_and_when_it_is_from(pool: WorkerPool, tmp_path: Path) -> None:

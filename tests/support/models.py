@@ -1,7 +1,10 @@
 """Models small enough to be made by a test: a graph of one operator, a wheel around it, and its manifest."""
 
 import hashlib
+import io
+import tarfile
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +13,17 @@ import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
 from stream.frames import ViewArray
-from stream.scoring.manifest import Golden, GoldenPicture, Input, Manifest, Outputs, PypiWheel, View
+from stream.scoring.manifest import (
+    Golden,
+    GoldenPicture,
+    Input,
+    Manifest,
+    Member,
+    NpmPackage,
+    Outputs,
+    PypiWheel,
+    View,
+)
 from stream.scoring.session import Provider, ScoreArray
 
 MEMBER = "toy/model.onnx"
@@ -49,6 +62,30 @@ def toy_wheel(folder: Path, model: bytes, *, member: str = MEMBER) -> Path:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(member, model)
     return path
+
+
+def toy_tarball(folder: Path, files: Mapping[str, bytes]) -> Path:
+    """Writes a package of npm with `files` in it by their paths, and returns its path."""
+    path = folder / "toy-1.0.0.tgz"
+    with tarfile.open(path, "w:gz") as archive:
+        for name, content in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            archive.addfile(entry, io.BytesIO(content))
+    return path
+
+
+def toy_npm_package(files: Mapping[str, bytes], tarball: Path) -> NpmPackage:
+    """Returns a source of the files of a layers model in a tarball."""
+    return NpmPackage(
+        requirement="toy@1.0.0",
+        package_sha256=hashlib.sha256(tarball.read_bytes()).hexdigest(),
+        format="tfjs-layers",
+        members=tuple(
+            Member(path=path, sha256=hashlib.sha256(content).hexdigest(), size_bytes=len(content))
+            for path, content in files.items()
+        ),
+    )
 
 
 def toy_manifest(

@@ -25,7 +25,7 @@ def run(*arguments: str) -> Result:
 
 
 def test_list_shows_what_is_here(wheel: Path) -> None:
-    before, _, after = run("list"), run("pull", "toy", "--wheel", str(wheel)), run("list")
+    before, _, after = run("list"), run("pull", "toy", "--package", str(wheel)), run("list")
 
     assert before.stdout.splitlines()[1].split()[-1] == "no"
     assert after.stdout.splitlines()[1].split()[-1] == "yes"
@@ -33,7 +33,7 @@ def test_list_shows_what_is_here(wheel: Path) -> None:
 
 
 def test_pull_prints_the_version_and_the_file(wheel: Path) -> None:
-    result = run("pull", "--all", "--wheel", str(wheel))
+    result = run("pull", "--all", "--package", str(wheel))
 
     assert result.exit_code == 0
     assert result.stdout.startswith("toy@1.0+")
@@ -41,7 +41,7 @@ def test_pull_prints_the_version_and_the_file(wheel: Path) -> None:
 
 
 def test_verify_fails_with_status_3_where_a_golden_score_is_not_met(wheel: Path) -> None:
-    run("pull", "toy", "--wheel", str(wheel))
+    run("pull", "toy", "--package", str(wheel))
     result = run("verify", "toy")
 
     assert result.exit_code == 3
@@ -67,16 +67,16 @@ def test_an_unknown_name_is_status_2_with_the_nearest(command: str) -> None:
     assert result.stderr == "error: unknown model 'toyy'; did you mean 'toy'?\n"
 
 
-def test_a_wheel_for_two_models_is_refused(wheel: Path) -> None:
-    result = run("pull", "toy", "toy", "--wheel", str(wheel))
+def test_a_package_for_two_models_is_refused(wheel: Path) -> None:
+    result = run("pull", "toy", "toy", "--package", str(wheel))
 
     assert result.exit_code == 2
-    assert result.stderr == "error: --wheel goes with one NAME, got 2\n"
+    assert result.stderr == "error: --package goes with one NAME, got 2\n"
 
 
-def test_a_wheel_that_is_another_is_status_3(wheel: Path) -> None:
+def test_a_package_that_is_another_is_status_3(wheel: Path) -> None:
     wheel.write_bytes(b"another")
-    result = run("pull", "toy", "--wheel", str(wheel))
+    result = run("pull", "toy", "--package", str(wheel))
 
     assert result.exit_code == 3
     assert "sha256" in result.stderr

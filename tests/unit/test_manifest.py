@@ -90,6 +90,49 @@ def test_a_manifest_that_is_wrong_is_refused_and_names_the_place(
         load_manifest(write(tmp_path, TOML.replace(old, new)))
 
 
+NPM = """
+[source]
+kind = "npm-package"
+requirement = "@scope/toy@1.0.0"
+package_sha256 = "{digest}"
+format = "tfjs-layers"
+members = [
+    {{ path = "package/model.js", sha256 = "{digest}", size_bytes = 10 }},
+    {{ path = "package/shard.js", sha256 = "{digest}", size_bytes = 7 }},
+]
+""".format(digest="0" * 64)
+NPM_TOML = TOML[: TOML.index("[source]")] + NPM + TOML[TOML.index("[input]") :]
+
+
+def test_a_model_may_be_several_files_of_an_npm_package(tmp_path: Path) -> None:
+    source = load_manifest(write(tmp_path, NPM_TOML)).source
+
+    assert [member.path for member in source.members] == ["package/model.js", "package/shard.js"]
+    assert source.model_bytes == 17
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("@scope/toy@1.0.0", "toy@latest", "requirement"),
+        ("@scope/toy@1.0.0", "toy@^1.0.0", "requirement"),
+        ("@scope/toy@1.0.0", "toy", "requirement"),
+        ("@scope/toy@1.0.0", "--global toy@1.0.0", "requirement"),
+        ("@scope/toy@1.0.0", "toy@https://x/toy.tgz", "requirement"),
+        ("tfjs-layers", "pickle", "format"),
+        ("size_bytes = 7", "size_bytes = 0", "size_bytes"),
+        ("size_bytes = 7", "bytes = 7", "bytes"),
+        ('package_sha256 = "0', 'package_sha256 = "', "package_sha256"),
+    ],
+)
+def test_an_npm_package_that_is_not_pinned_is_refused(
+    tmp_path: Path, old: str, new: str, message: str
+) -> None:
+    assert old in NPM_TOML
+    with pytest.raises(ConfigError, match=message):
+        load_manifest(write(tmp_path, NPM_TOML.replace(old, new)))
+
+
 def test_a_folder_without_a_manifest_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read"):
         load_manifest(tmp_path)
@@ -139,7 +182,7 @@ def test_choosing_keeps_the_order_and_offers_the_nearest_name() -> None:
 def test_every_shipped_model_has_a_manifest_and_a_card() -> None:
     manifests = load_manifests(models_folder())
 
-    assert "open_nsfw" in manifests
+    assert set(manifests) >= {"nsfw_mobilenet", "open_nsfw"}
     for name in manifests:
         assert read_card(models_folder(), name).startswith(f"# {name}\n")
 

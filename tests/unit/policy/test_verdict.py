@@ -4,23 +4,18 @@ from stream.policy.verdict import Verdict, exit_code, verdict
 
 
 @pytest.mark.parametrize(
-    ("alerts", "samples", "blind_s", "expected"),
+    ("alerts", "samples", "complete", "expected"),
     [
-        (0, 10, 0.0, "clean"),
-        (2, 10, 0.0, "flagged"),
-        (0, 10, 0.5, "incomplete"),
-        (1, 10, 0.5, "flagged_incomplete"),
-        (0, 0, 0.0, "unreadable"),
-        (0, 0, 9.0, "unreadable"),
+        (0, 10, True, "clean"),
+        (2, 10, True, "flagged"),
+        (0, 10, False, "incomplete"),
+        (1, 10, False, "flagged_incomplete"),
+        (0, 0, True, "unreadable"),
+        (0, 0, False, "unreadable"),
     ],
 )
-def test_verdict(alerts: int, samples: int, blind_s: float, expected: Verdict) -> None:
-    assert verdict(alerts, samples, blind_s) == expected
-
-
-def test_rounding_is_not_blindness() -> None:
-    assert verdict(0, 10, 0.001) == "clean"
-    assert verdict(0, 10, 0.0011) == "incomplete"
+def test_verdict(alerts: int, samples: int, complete: bool, expected: Verdict) -> None:
+    assert verdict(alerts, samples, complete=complete) == expected
 
 
 @pytest.mark.parametrize(

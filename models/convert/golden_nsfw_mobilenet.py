@@ -5,10 +5,12 @@
 It needs Node.js with npm. Nothing of the converted graph has a part in it: `golden.mjs` beside this file runs
 nsfwjs on TensorFlow.js, both installed by npm as `package-lock.json` pins them, into a folder that is removed
 again (335 MB). With `--resize` it prints instead how far the scores of larger pictures lie from nsfwjs' own
-where the view is an antialiased stretch, for want of which nsfwjs' resize differs.
+where the view is an antialiased stretch, which nsfwjs' resize is not: of generated pictures, and of frames of
+the film that `framewarden demo` scores.
 """
 
 import argparse
+import io
 import json
 import shutil
 import subprocess
@@ -16,12 +18,15 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+import av
 import numpy as np
 from PIL import Image
 
+from stream.demo import FILM
 from stream.frames import ViewArray
 from stream.scoring import store
 from stream.scoring.classifier import load_classifier
+from stream.scoring.fetch import fetch
 from stream.scoring.manifest import Manifest, load_manifest
 from stream.scoring.pictures import golden_picture
 
@@ -30,6 +35,7 @@ REFERENCE = Path(__file__).resolve().parent / "golden_nsfw_mobilenet"
 LARGE_PX = ((256, 256), (640, 360), (1280, 720))
 LARGE_KINDS = ("gradient", "ellipses", "noise")
 SEEDS = range(4)
+FILM_EVERY = 10
 
 Scores = Mapping[str, Mapping[str, float]]
 
@@ -72,6 +78,7 @@ def print_resize(manifest: Manifest, workplace: Path) -> None:
         for kind in LARGE_KINDS
         for seed in SEEDS
     }
+    pictures |= film_frames()
     reference = reference_scores(pictures, workplace)
     model = load_classifier(manifest, "off", max_batch_size=1, cache=store.cache_folder())
     views = [stretched(picture, manifest.input.view.crop_px) for picture in pictures.values()]
@@ -81,6 +88,13 @@ def print_resize(manifest: Manifest, workplace: Path) -> None:
         far.setdefault(name.rpartition("-")[0], []).append(distance)
     for group, distances in far.items():
         print(f"{group:20} median {np.median(distances):.4f}  largest {max(distances):.4f}")
+
+
+def film_frames() -> dict[str, ViewArray]:
+    """Returns every tenth frame of the demo's film, at its full size."""
+    with av.open(io.BytesIO(fetch(FILM))) as film:
+        frames = [frame.to_ndarray(format="rgb24") for frame in film.decode(video=0)]
+    return {f"film-{number}": frame for number, frame in enumerate(frames) if number % FILM_EVERY == 0}
 
 
 def stretched(picture: ViewArray, size_px: tuple[int, int]) -> ViewArray:

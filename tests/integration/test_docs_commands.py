@@ -124,6 +124,7 @@ def assert_toml(block: Block) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)  # a page is a dozen processes in a row
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_what_a_page_shows_works(page: Path, given: Path, tmp_path: Path) -> None:
     folder = tmp_path / "reader"

@@ -100,7 +100,7 @@ def test_the_error_names_the_file_and_has_a_code(moderator: stream.Moderator, cu
 
 
 @pytest.mark.parametrize(
-    ("name", "code"), [("gone.mp4", "missing"), ("", "not_a_file"), ("*.mp4", "not_a_file")]
+    ("name", "code"), [("gone.mp4", "missing"), ("", "missing"), ("*.mp4", "not_a_file")]
 )
 def test_a_name_of_not_one_file_raises(
     moderator: stream.Moderator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, code: str

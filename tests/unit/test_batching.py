@@ -171,7 +171,6 @@ def test_closing_ends_a_wait_for_a_full_batch(wait: Wait) -> None:
     assert waiting.returns() == ["a1"]
 
 
-@pytest.mark.xfail(reason="a taker whose samples another takes returns an empty batch of an open queue")
 def test_only_a_closed_queue_gives_an_empty_batch(wait: Wait) -> None:
     """Scoring threads end at an empty batch, so an open queue must never give one."""
     queue = queue_of(("a", "a1"))

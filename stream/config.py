@@ -2,6 +2,7 @@
 
 import difflib
 import hashlib
+import os
 import re
 import tomllib
 from pathlib import Path
@@ -33,7 +34,8 @@ class Sampling(Section, frozen=True, kw_only=True):
             `every`-th frame, `keyframe` the keyframes, `all` every frame.
         every: Seconds between samples in mode `interval`, frames in mode `nth`; unused otherwise.
         max_gap_s: Seconds that one scored frame may stand for at most; time beyond it counts as skipped.
-            Default: `every` in mode `interval`, else 2 seconds.
+            Default: one and a half times `every` in mode `interval`, since a sample is late by up to one
+            frame, else 2 seconds.
     """
 
     mode: SamplingMode = "interval"
@@ -45,7 +47,7 @@ class Sampling(Section, frozen=True, kw_only=True):
         """Seconds that one scored frame stands for at most."""
         if self.max_gap_s is not None:
             return self.max_gap_s
-        return self.every if self.mode == "interval" else 2.0
+        return 1.5 * self.every if self.mode == "interval" else 2.0
 
     def __post_init__(self) -> None:
         if self.mode == "nth" and self.every != int(self.every):
@@ -85,8 +87,9 @@ class Scoring(Section, frozen=True, kw_only=True):
         models: Names of the models to run on every sample.
         gpu: `require` refuses to start without a working GPU, `prefer` uses one if it works and says
             so if it does not, `off` uses the CPU.
-        max_batch_size: Samples scored in one call at most.
-        max_queue_delay_ms: Milliseconds that a sample waits for others to fill its batch.
+        max_batch_size: Samples scored in one call at most; on a CPU never more than 4.
+        max_queue_delay_ms: Milliseconds that a sample waits for others to fill its batch; on a CPU
+            none waits.
         threads: Scoring threads. 0 means one per core on CPUs and one on a GPU.
     """
 
@@ -103,7 +106,7 @@ class Escalation(Section, frozen=True, kw_only=True):
     Attributes:
         severity: Severity that the alert is raised to.
         after_s: Seconds that the span must have lasted.
-        score: Score that a sample must have reached.
+        score: Score that the highest sample of the span must have reached.
     """
 
     severity: Severity
@@ -123,7 +126,7 @@ class Rule(Section, frozen=True, kw_only=True):
         category: What it looks for; readers of alerts filter by it.
         signal: The score that it watches, as `model.label`.
         enter: A sample at or above it counts towards opening.
-        exit: A sample at or above it keeps an open alert open.
+        exit: Samples at or above it keep an open alert open, as long as `k` of the last `n` are.
         k: Samples that must count, of the last `n` scored ones.
         n: Samples looked back on.
         min_duration_s: Seconds from the first to the last counting sample before an alert opens.
@@ -226,14 +229,14 @@ class Config(Section, frozen=True, kw_only=True):
                 )
 
 
-def load_config(path: Path) -> Config:
+def load_config(path: str | os.PathLike[str]) -> Config:
     """Reads and validates a configuration file.
 
     Raises:
         ConfigError: The file cannot be read, is not TOML, or holds a key or value that is refused.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from error
     return parse_config(text, name=str(path))

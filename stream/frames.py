@@ -10,7 +10,9 @@ import numpy.typing as npt
 ViewArray: TypeAlias = npt.NDArray[np.uint8]
 """A view: `uint8 [H, W, 3]`, RGB."""
 
-Interpolation: TypeAlias = Literal["bilinear", "bicubic", "area"]
+Interpolation: TypeAlias = Literal["bilinear", "bicubic", "area", "corners"]
+"""Filter of a resize; `corners` is bilinear between the nearest four pixels with the corners aligned, without
+antialiasing, as TensorFlow.js does it, and for the resizer `pillow` only."""
 
 Resizer: TypeAlias = Literal["pillow", "swscale"]
 """Which code resizes video frames. Still pictures are always resized by Pillow."""
@@ -19,7 +21,8 @@ ClockQuality: TypeAlias = Literal["none", "container", "arrival", "sender_report
 """Where `captured_at` comes from: nowhere (a file), the container, the time of arrival, or RTCP."""
 
 FrameState: TypeAlias = Literal["scored", "no_face", "unscored", "undecodable", "dropped"]
-"""What became of a sampled frame. Only `scored` carries a score for every model."""
+"""What became of a sampled frame. Only `scored` carries a score for every model; `no_face` and `unscored` are
+for models that find nothing to score in it, and `dropped` for live streams under load."""
 
 
 class ViewSpec(msgspec.Struct, frozen=True):

@@ -24,7 +24,7 @@ from stream.errors import SourceError
 from stream.events import AlertEvent, CoverageEvent, Event, FrameEvent
 from stream.frames import ViewArray
 from stream.scoring.classifier import load_classifiers
-from stream.service import FileResult, FileService, decoders_per_file
+from stream.service import FileResult, FileService, decoders_per_file, scoring_threads, warm
 from stream.sources.file import FileItem, find_files
 
 PathLike: TypeAlias = str | os.PathLike[str]
@@ -50,8 +50,7 @@ class Moderator:
         self._pool = WorkerPool(decode, decoders_per_file(self._config, 1))
         try:
             self._models = load_classifiers(self._config.scoring.models, self._config.scoring)
-            for model in self._models:
-                model.warm()
+            warm(self._models, scoring_threads(self._config, self._models))
         except BaseException:
             self._pool.close()
             raise

@@ -17,7 +17,15 @@ from stream.output import remove_file
 from stream.record import FileRecord
 from stream.report import RunFacts, write_report
 from stream.scoring.classifier import Classifier, load_classifiers
-from stream.service import FileResult, FileService, decoders_per_file, require_signals, summarise
+from stream.service import (
+    FileResult,
+    FileService,
+    decoders_per_file,
+    require_signals,
+    scoring_threads,
+    summarise,
+    warm,
+)
 from stream.sinks.base import Sink
 from stream.sinks.jsonl import JsonlSink
 from stream.sources.file import FileItem
@@ -145,8 +153,7 @@ class OfflineScoring:
             decode = self._config.decode
             pool = stack.enter_context(WorkerPool(decode, decoders_per_file(self._config, len(self._items))))
             self._models = load_classifiers(self._config.scoring.models, self._config.scoring)
-            for model in self._models:
-                model.warm()
+            warm(self._models, scoring_threads(self._config, self._models))
             require_signals(self._config.policy, {model.name: model.labels for model in self._models})
             sinks: list[Sink] = [self._records]
             if self._out is not None:  # only now: what stops a run at its start leaves earlier results alone

@@ -5,9 +5,11 @@ Stopping goes the other way round: no new file, workers ended, what was sampled 
 
 import contextlib
 import os
+import resource
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -43,6 +45,9 @@ class Model(Scorer, Protocol):
     @property
     def provider(self) -> str:
         """What it runs on, `cpu` or `cuda`."""
+
+    def warm(self) -> None:
+        """Runs a batch of every size that there will be."""
 
     @property
     def labels(self) -> Sequence[str]:
@@ -84,10 +89,35 @@ class FileResult:
         return self.end.code is None and self.outcome.coverage.blind_s <= BLIND_TOLERANCE_S
 
 
+def warm(models: Sequence[Model], threads: int) -> None:
+    """Runs every model from as many threads at once as will score.
+
+    What memory that takes is then taken at the start, and not by chance in the middle of a long run.
+    """
+    with ThreadPoolExecutor(threads) as pool:
+        for model in models:
+            for done in [pool.submit(model.warm) for _ in range(threads)]:
+                done.result()
+
+
+def scoring_threads(config: Config, models: Sequence[Model]) -> int:
+    """Returns how many threads score: one a core on CPUs, one on a GPU."""
+    on_gpu = any(model.provider == "cuda" for model in models)
+    return config.scoring.threads or (1 if on_gpu else cores())
+
+
 def decoders_per_file(config: Config, files: int) -> int:
     """Returns how many decoders work on one file: all cores on a single file, one each on many."""
     at_once = min(config.decode.files_at_once or cores(), max(1, files))
     return config.decode.threads_per_file or max(1, round(cores() / at_once))
+
+
+def allow_descriptors() -> None:
+    """Lets this process open as many files as it is allowed to: each file has one open for every decoder."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        wanted = 65_536 if hard == resource.RLIM_INFINITY else hard
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
 
 
 def cores() -> int:
@@ -131,6 +161,7 @@ class FileService:
         Raises:
             FramewardenError: Scoring or publishing failed; what was published before stays.
         """
+        allow_descriptors()
         todo = iter(items)
         lock = threading.Lock()
         at_once = min(self._config.decode.files_at_once or cores(), max(1, len(items)))
@@ -293,7 +324,7 @@ def _pipeline(config: Config, models: Sequence[Model], clock: Clock) -> Pipeline
         models,
         queue,
         clock,
-        threads=scoring.threads or (1 if on_gpu else cores()),
+        threads=scoring_threads(config, models),
         max_batch_size=scoring.max_batch_size if on_gpu else min(scoring.max_batch_size, 4),
         # A batch that waits gains a GPU much and a CPU a twentieth, which waiting would lose again.
         max_queue_delay_s=scoring.max_queue_delay_ms / 1000 if on_gpu else 0.0,

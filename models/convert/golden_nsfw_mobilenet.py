@@ -4,9 +4,8 @@
 
 It needs Node.js with npm. Nothing of the converted graph has a part in it: `golden.mjs` beside this file runs
 nsfwjs on TensorFlow.js, both installed by npm as `package-lock.json` pins them, into a folder that is removed
-again (335 MB). With `--resize` it prints instead how far the scores of larger pictures lie from nsfwjs' own
-where the view is an antialiased stretch, which nsfwjs' resize is not: of generated pictures, and of frames of
-the film that `framewarden demo` scores.
+again (335 MB). With `--resize` it prints instead how far the scores of larger pictures lie from nsfwjs' own,
+for want of the same resize: of generated pictures, and of frames of the film that `framewarden demo` scores.
 """
 
 import argparse
@@ -22,6 +21,7 @@ import av
 import numpy as np
 from PIL import Image
 
+from stream.decoding.resizing import pillow_view
 from stream.demo import FILM
 from stream.frames import ViewArray
 from stream.scoring import store
@@ -71,7 +71,7 @@ def print_golden(manifest: Manifest, workplace: Path) -> None:
 
 
 def print_resize(manifest: Manifest, workplace: Path) -> None:
-    """Prints how far an antialiased stretch takes scores from nsfwjs' own, by size and kind of picture."""
+    """Prints how far the scores of larger pictures lie from nsfwjs' own, by size and kind of picture."""
     pictures = {
         f"{width}x{height}-{kind}-{seed}": golden_picture(f"{kind}-{seed}", width, height)
         for width, height in LARGE_PX
@@ -81,7 +81,7 @@ def print_resize(manifest: Manifest, workplace: Path) -> None:
     pictures |= film_frames()
     reference = reference_scores(pictures, workplace)
     model = load_classifier(manifest, "off", max_batch_size=1, cache=store.cache_folder())
-    views = [stretched(picture, manifest.input.view.crop_px) for picture in pictures.values()]
+    views = [pillow_view(Image.fromarray(picture), model.view) for picture in pictures.values()]
     far: dict[str, list[float]] = {}
     for name, seen in zip(pictures, model.score(views), strict=True):
         distance = max(abs(seen[label] - reference[name][label]) for label in model.labels)
@@ -95,11 +95,6 @@ def film_frames() -> dict[str, ViewArray]:
     with av.open(io.BytesIO(fetch(FILM))) as film:
         frames = [frame.to_ndarray(format="rgb24") for frame in film.decode(video=0)]
     return {f"film-{number}": frame for number, frame in enumerate(frames) if number % FILM_EVERY == 0}
-
-
-def stretched(picture: ViewArray, size_px: tuple[int, int]) -> ViewArray:
-    """Returns a picture at another size, with Pillow's antialiased bilinear filter."""
-    return np.asarray(Image.fromarray(picture).resize(size_px, Image.Resampling.BILINEAR))
 
 
 def main() -> None:

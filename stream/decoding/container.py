@@ -41,16 +41,17 @@ def open_container(descriptor: int, probe_bytes: int) -> InputContainer:
 
 
 def video_stream(container: InputContainer, max_pixels: int) -> VideoStream:
-    """Returns the stream to be looked at.
+    """Returns the stream to be looked at: the one that a player shows.
 
     Raises:
         SourceError: There is none, FFmpeg has no decoder for it, or its pictures are too large.
     """
-    moving = [stream for stream in container.streams.video if not _is_cover(stream)]
+    moving = moving_streams(container)
     if not moving:
         others = ", ".join(sorted({stream.type for stream in container.streams})) or "no stream at all"
         raise SourceError("no_video", f"no video stream: saw {others} in a {container.format.name} container")
-    stream = moving[0]
+    best = container.streams.best("video")
+    stream = best if isinstance(best, VideoStream) and best in moving else moving[0]
     if stream.codec_context is None:
         raise SourceError("unsupported_codec", "FFmpeg has no decoder for the video stream")
     width, height = stream.codec_context.width, stream.codec_context.height
@@ -60,6 +61,11 @@ def video_stream(container: InputContainer, max_pixels: int) -> VideoStream:
             f"a video of {width}x{height} pixels, at most {max_pixels} are decoded (decode.max_pixels)",
         )
     return stream
+
+
+def moving_streams(container: InputContainer) -> list[VideoStream]:
+    """Returns the video streams that are no cover pictures."""
+    return [stream for stream in container.streams.video if not _is_cover(stream)]
 
 
 def _is_cover(stream: VideoStream) -> bool:

@@ -30,6 +30,7 @@ class Demuxer:
         sampler: Tells when the next frame is wanted.
         timeline: Tells the media time of a pts.
         progress: Called for every packet, of any stream.
+        with_repeats: Whether to yield the empty packets that stand for a repeated frame.
 
     Attributes:
         extent: How far the container's streams were seen to reach.
@@ -43,12 +44,15 @@ class Demuxer:
         sampler: Sampler,
         timeline: Timeline,
         progress: Callable[[], None],
+        *,
+        with_repeats: bool,
     ) -> None:
         self._container = container
         self._stream = stream
         self._sampler = sampler
         self._timeline = timeline
         self._progress = progress
+        self._with_repeats = with_repeats
         self._unwrapper = Unwrapper(MPEGTS_BITS) if container.format.name == "mpegts" else None
         self._is_h264 = stream.codec_context.name == "h264"
         self._may_leap = container.format.name in INDEXED
@@ -70,7 +74,7 @@ class Demuxer:
     def _read_on(self, leapt_from: AnyPacket | None) -> Generator[AnyPacket, None, AnyPacket | None]:
         """Yields packets until the end (returns None) or a leap (returns the packet it was made at)."""
         for packet in self._container.demux():
-            if packet.size == 0:  # the end of a stream, or in AVI a frame that repeats the one before
+            if packet.size == 0 and not self._repeats(packet):  # the end of a stream
                 continue
             self._progress()
             if packet.stream_index == self._stream.index:
@@ -84,6 +88,10 @@ class Demuxer:
                     return packet
             self.extent.add(packet)
         return None
+
+    def _repeats(self, packet: AnyPacket) -> bool:
+        """Whether an empty packet stands for a frame that repeats the one before; only AVI has those."""
+        return self._with_repeats and packet.dts is not None and packet.stream_index == self._stream.index
 
     def _mend(self, packet: AnyPacket) -> None:
         """Makes the packet mean the same to every decoder, whichever packets that one has seen."""

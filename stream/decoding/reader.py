@@ -80,11 +80,19 @@ class FileReader:
         self._frame_pts = max(1, round(frame_s / self._time_base))
         self._timeline = Timeline(float(self._time_base), frame_s)
         self._sampler = Sampler(self._request.sampling)
-        self._demuxer = Demuxer(opened, stream, self._sampler, self._timeline, self._progress)
         # AVI has no pts; what FFmpeg makes up for B-frames is out of order.
         self._counts_frames = opened.format.name == "avi" and stream.codec_context.has_b_frames
+        self._demuxer = Demuxer(
+            opened,
+            stream,
+            self._sampler,
+            self._timeline,
+            self._progress,
+            with_repeats=self._counts_frames,
+        )
         self._start_threads(stream)
         self._send_in_order()
+        self._others = len(containers.moving_streams(opened)) - 1
         for container in self._opened:
             container.close()
         return self._end(facts.declared_duration_s, frame_s)
@@ -256,6 +264,8 @@ class FileReader:
             if code is None:
                 code = "truncated"
                 reason = f"the file declares {declared_duration_s:.2f} s and ends at {end_s:.2f} s"
+        if code is None and self._others:
+            code, reason = "other_streams", f"{self._others} more video streams in it were not looked at"
         frames_decoded = sum(decoder.frames_decoded for decoder in self._decoders)
         return StreamEnd(end_s, declared_end_s, frames_decoded, self._frames_seen, reason, code)
 

@@ -67,18 +67,22 @@ class SequentialDecoder:
         self._packets = 0
         self._keyframes: deque[int] = deque()
         self._frames_lost = 0
+        self._frames_repeated = 0
         self.frames_decoded = 0
 
     @property
     def frames_seen(self) -> int:
-        """Frames that came out, and those that should have."""
-        return self.frames_decoded + self._frames_lost
+        """Frames that came out, those that should have, and those that repeat another."""
+        return self.frames_decoded + self._frames_lost + self._frames_repeated
 
     def decode(self, packets: Iterable[AnyPacket]) -> Iterator[Kept | Lost]:
         """Yields the frames that sampling takes, in order of presentation."""
         self._context.flush_buffers()
         self._context.skip_frame = "DEFAULT"
         for packet in packets:
+            if packet.size == 0:
+                self._repeat()
+                continue
             frames = self._frames(packet)
             self._packets += 1
             for frame in frames:
@@ -87,6 +91,13 @@ class SequentialDecoder:
             yield from self._take(frame)
         if self._first_damage is not None:
             yield from self._lose_up_to(self._packets)
+
+    def _repeat(self) -> None:
+        """Counts a frame that repeats the one before."""
+        self._packets += 1
+        self._frames_repeated += 1
+        self._timeline.show(self._next_pts, self._frame_pts)
+        self._next_pts += self._frame_pts
 
     def _frames(self, packet: AnyPacket) -> list[av.VideoFrame]:
         if packet.is_keyframe:

@@ -16,8 +16,9 @@ from stream.errors import SourceError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "AVIF")
 MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b"II*\x00", b"MM\x00*", b"GIF87a", b"GIF89a")
-DEFAULT_FRAME_S = 0.1
-"""What browsers show a frame for that gives no duration."""
+DEFAULT_FRAME_MS = {"GIF": 100, "PNG": 100, "WEBP": 100, "AVIF": 100, "TIFF": 1000}
+"""Formats of several pictures, and how long one is shown that gives no duration: as browsers do; a page of a
+TIFF is taken to be read for a second."""
 
 Image.MAX_IMAGE_PIXELS = None  # the size is checked here, before anything is decoded, with a clear message
 
@@ -67,12 +68,14 @@ def pictures(image: Image.Image) -> Iterator[Picture]:
     Raises:
         SourceError: A picture cannot be decoded.
     """
-    animated = getattr(image, "is_animated", False) and image.format in ("GIF", "PNG", "WEBP", "AVIF")
+    animated = getattr(image, "is_animated", False) and image.format in DEFAULT_FRAME_MS
     shown_at_ms = 0
     try:
         for frame in ImageSequence.Iterator(image) if animated else [image]:
             frame.load()  # only then is a frame's duration known (WebP)
-            lasts_ms = int(frame.info.get("duration") or DEFAULT_FRAME_S * 1000) if animated else 0
+            lasts_ms = (
+                int(frame.info.get("duration") or DEFAULT_FRAME_MS[image.format or "GIF"]) if animated else 0
+            )
             yield Picture(_upright_rgb(frame), shown_at_ms, lasts_ms)
             shown_at_ms += lasts_ms
     except (OSError, ValueError, SyntaxError, EOFError, IndexError) as error:

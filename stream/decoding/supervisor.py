@@ -56,7 +56,10 @@ class ForkServer:
             WorkerError: The fork server is gone, the worker does not start, or its cage lacks a layer and
                 containment is required.
         """
-        ours, theirs = socket.socketpair()
+        try:
+            ours, theirs = socket.socketpair()
+        except OSError as error:
+            raise WorkerError("no_descriptor", f"no decode worker can be started: {error}") from error
         with theirs:
             try:
                 pid = self._fork(theirs.fileno())

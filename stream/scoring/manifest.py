@@ -130,6 +130,8 @@ class View(Table, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if self.crop_px[0] > self.resize_px[0] or self.crop_px[1] > self.resize_px[1]:
             raise ValueError(f"`crop_px` {self.crop_px} does not fit into `resize_px` {self.resize_px}")
+        if self.interpolation == "corners" and self.resizer != "pillow":
+            raise ValueError('`interpolation = "corners"` needs `resizer = "pillow"`')
 
 
 class Input(Table, frozen=True, kw_only=True):

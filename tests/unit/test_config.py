@@ -182,8 +182,8 @@ def test_nth_takes_whole_numbers(every: str) -> None:
 @pytest.mark.parametrize(
     ("sampling", "stands_for_s"),
     [
-        (Sampling(), 1.0),
-        (Sampling(every=5.0), 5.0),
+        (Sampling(), 1.5),
+        (Sampling(every=5.0), 7.5),
         (Sampling(mode="nth", every=25.0), 2.0),
         (Sampling(mode="keyframe"), 2.0),
         (Sampling(mode="all"), 2.0),

@@ -15,6 +15,7 @@ from stream import cli_models, cli_tools
 from stream.began import BEGAN_S
 from stream.config import Config, GpuMode, SamplingMode, load_config
 from stream.errors import ConfigError, FramewardenError, ModelError, OutputError, ProviderError
+from stream.output import errors_of
 from stream.policy.verdict import exit_code
 from stream.text import visible
 
@@ -135,8 +136,9 @@ def run_score(config: Config, paths: list[str], out: Path | None, *, as_json: bo
     if run.fallback_reason and not quiet:
         typer.echo("note: no usable GPU, scored on the CPU (framewarden doctor says why)", err=True)
     if as_json:
-        for record in run.records:
-            typer.echo(summary_line(record.summary))
+        with errors_of(Path("standard output")):
+            for record in run.records:
+                typer.echo(summary_line(record.summary))
     elif not quiet:
         print_table(run.records, Console(), run.report)
     if interrupted:

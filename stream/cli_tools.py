@@ -78,6 +78,11 @@ def write_card(
 
     try:
         write_test_card(out, width=width, height=height, codec=codec, crf=crf)
+    except ValueError as error:
+        typer.echo(
+            f"error: {visible(str(out))}: expected the name of a video file, such as card.mp4", err=True
+        )
+        raise typer.Exit(2) from error
     except FramewardenError as error:
         typer.echo(f"error: {visible(str(error))}", err=True)
         raise typer.Exit(3) from error

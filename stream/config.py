@@ -39,7 +39,7 @@ class Sampling(Section, frozen=True, kw_only=True):
     """
 
     mode: SamplingMode = "interval"
-    every: Positive = 1.0
+    every: Annotated[float, Meta(ge=0.001, le=1e7)] = 1.0
     max_gap_s: Positive | None = None
 
     @property
@@ -225,7 +225,8 @@ class Config(Section, frozen=True, kw_only=True):
             if model not in known:
                 raise ValueError(
                     f"rule {rule.name!r} watches {rule.signal!r}, but model {model!r} is not in "
-                    f"scoring.models ({', '.join(self.scoring.models)})"
+                    f"scoring.models ({', '.join(self.scoring.models)}); add the model, or give a "
+                    "policy whose rules watch the models that run"
                 )
 
 

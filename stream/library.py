@@ -91,8 +91,10 @@ class Moderator:
                 yield item
             if isinstance(item, BaseException):
                 raise item
-            if item.end.code is not None:
-                raise SourceError(item.end.code, f"{os.fspath(path)}: {item.end.reason}")
+            if not item.complete:
+                code = item.end.code or "undecodable"
+                reason = item.end.reason or f"{item.outcome.coverage.blind_s:.2f} s could not be looked at"
+                raise SourceError(code, f"{os.fspath(path)}: {reason}")
         finally:
             sink.stop()
             service.stop()

@@ -220,7 +220,7 @@ class FileService:
         lane = self._pipeline.lane(item.name, moderation)
         end = self._read(item, lane, listener)
         outcome = lane.finish(end)
-        known = end.frames_seen > 0 or end.end_s > 0
+        known = end.frames_seen > 0 or end.declared_end_s > 0
         return FileResult(
             outcome, end, end.declared_end_s if known else None, time.perf_counter() - started_s
         )

@@ -153,7 +153,9 @@ def _table(*columns: str) -> Table:
 
 
 def _files_table(records: Sequence[FileRecord], encoding: str) -> Table:
-    table = _table("File", "Verdict", "Duration>", "Samples>", "Max score>", "Alerts>", "Blind>")
+    skips = any(record.summary.skipped_s >= 0.05 for record in records)
+    skipped = ["Skipped>"] if skips else []
+    table = _table("File", "Verdict", "Duration>", "Samples>", "Max score>", "Alerts>", *skipped, "Blind>")
     for record in records:
         summary = record.summary
         table.add_row(
@@ -163,6 +165,7 @@ def _files_table(records: Sequence[FileRecord], encoding: str) -> Table:
             str(summary.samples),
             _highest_text(summary),
             Text(str(summary.alerts), style="bold" if summary.alerts else ""),
+            *([f"{summary.skipped_s:.1f} s"] if skips else []),
             f"{summary.blind_s:.1f} s",
         )
     return table

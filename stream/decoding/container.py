@@ -19,6 +19,9 @@ FORMATS = (
 MISSING_TAIL_S = 0.25
 """A declared end this far after the last frame is taken for a cut file, not for rounding."""
 
+MP4_MISSING_TAIL_S = 0.05
+"""MP4 declares the sum of its samples' durations, which is exact."""
+
 
 def open_container(descriptor: int, probe_bytes: int) -> InputContainer:
     """Opens the container in an open file; nothing but that file can be read through it.
@@ -115,9 +118,9 @@ class Extent:
         self.start_s = at_s if self.start_s is None else min(self.start_s, at_s)
         self.reached_s = max(self.reached_s, at_s + (packet.duration or 0) * time_base_s)
 
-    def falls_short_of(self, declared_duration_s: float, frame_s: float) -> bool:
-        """Returns whether every stream ends well before the declared length."""
+    def falls_short_of(self, declared_duration_s: float, frame_s: float, tail_s: float) -> bool:
+        """Returns whether every stream ends well before the declared length: two frames, and `tail_s`."""
         if self.start_s is None:
             return declared_duration_s > 0
         missing_s = declared_duration_s - (self.reached_s - self.start_s)
-        return missing_s > max(MISSING_TAIL_S, 2 * frame_s)
+        return missing_s > max(tail_s, 2 * frame_s)

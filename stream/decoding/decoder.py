@@ -1,6 +1,7 @@
 """Decodes planned parts: feeds what is needed, keeps what is wanted, says what never came."""
 
 import errno
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -51,6 +52,14 @@ class Lost:
     reason: str
 
 
+@dataclass(frozen=True)
+class Alive:
+    """Decoding goes on, without a wanted frame for a while."""
+
+
+ALIVE_EVERY_S = 0.5
+
+
 class PartDecoder:
     """One FFmpeg decoder of one thread. Not thread-safe.
 
@@ -75,7 +84,7 @@ class PartDecoder:
         self._damage: str | None = None
         self.frames_decoded = 0
 
-    def decode(self, part: Part[AnyPacket]) -> Iterator[Kept | Lost]:
+    def decode(self, part: Part[AnyPacket]) -> Iterator[Kept | Lost | Alive]:
         """Yields the wanted frames in order of presentation."""
         if part.first:
             self._context.flush_buffers()
@@ -90,8 +99,12 @@ class PartDecoder:
         if part.last or self._damage is not None:
             yield from self._give_up(self._damage or NEVER_CAME)
 
-    def _feed(self, part: Part[AnyPacket]) -> Iterator[Kept | Lost]:
+    def _feed(self, part: Part[AnyPacket]) -> Iterator[Kept | Lost | Alive]:
+        told_s = time.monotonic()
         for index, packet in enumerate(part.packets):
+            if time.monotonic() - told_s > ALIVE_EVERY_S:
+                told_s = time.monotonic()
+                yield Alive()
             self._context.skip_frame = "DEFAULT" if packet.pts in part.wanted else self._skip
             try:
                 frames = decode_packet(self._context, packet)

@@ -70,6 +70,8 @@ class Demuxer:
                     return
         except av.FFmpegError as error:
             self.damage = f"the container cannot be read on: {error.strerror}"
+        except IndexError:  # PyAV knows only the streams that were there when the file was opened
+            self.damage = f"a new stream begins at {self._timeline.end_s:.1f} s, which is not looked at"
 
     def _read_on(self, leapt_from: AnyPacket | None) -> Generator[AnyPacket, None, AnyPacket | None]:
         """Yields packets until the end (returns None) or a leap (returns the packet it was made at)."""
@@ -83,11 +85,17 @@ class Demuxer:
                     continue
                 leapt_from = None
                 self._mend(packet)
+                self._note_damage(packet)
                 yield packet
                 if self._leaps_from(packet):
                     return packet
             self.extent.add(packet)
         return None
+
+    def _note_damage(self, packet: AnyPacket) -> None:
+        """A packet that is half there tells of a cut file; MPEG-TS marks packets where files were joined."""
+        if packet.is_corrupt and self._unwrapper is None:
+            self.damage = f"the container marks the packet at pts {packet.pts} as damaged"
 
     def _repeats(self, packet: AnyPacket) -> bool:
         """Whether an empty packet stands for a frame that repeats the one before; only AVI has those."""

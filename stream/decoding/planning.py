@@ -182,7 +182,7 @@ class GopPlanner(Generic[P]):
         if not broken_off and leading:
             shown += [packet for packet in leading if not packet.is_discard]
             fed += following.packets
-        wanted = self._select(shown)
+        wanted = self._select(shown, None if broken_off else _first_pts(following.packets))
         if broken_off:
             self._timeline.start_epoch()
         part = self._part(fed, wanted)
@@ -211,22 +211,28 @@ class GopPlanner(Generic[P]):
         if cut == 0:
             raise UnusableTimes
         head = _Gop(packets[:cut], 0, self._gop.began)
-        wanted = self._select(_shown(head))
+        wanted = self._select(_shown(head), _first_pts(packets[cut:]))
         leading = 0 if head.began else _leading(head)
         self._gop = _Gop(packets[cut:], sum(packet.size for packet in packets[cut:]), began=True)
         return [Part(head.packets, wanted, not head.began, last=False, leading=leading)]
 
-    def _select(self, shown: list[P]) -> dict[int, Wanted]:
+    def _select(self, shown: list[P], next_pts: int | None) -> dict[int, Wanted]:
+        """Lets sampling choose; `next_pts` is that of the frame shown after these, if one is known."""
         if len({packet.pts for packet in shown}) < len(shown):
             raise UnusableTimes
         wanted: dict[int, Wanted] = {}
         stand_in = self._stand_in(shown)
-        for packet in sorted(shown, key=_pts):
+        ordered = sorted(shown, key=_pts)
+        ends: list[int | None] = [*(_pts(packet) for packet in ordered[1:]), next_pts]
+        for packet, end_pts in zip(ordered, ends, strict=False):
             pts = _pts(packet)
             is_keyframe = packet.is_keyframe or packet is stand_in or packet.opaque == REFRESH
             media_time_s = self._timeline.show(pts, packet.duration)
             self.frames_seen += 1
-            if self._sampler.keep(media_time_s, is_keyframe=is_keyframe):
+            lasts_s = self._timeline.end_s - media_time_s
+            if end_pts is not None:
+                lasts_s = self._timeline.seconds(end_pts - pts)
+            if self._sampler.keep(media_time_s, is_keyframe=is_keyframe, lasts_s=lasts_s):
                 wanted[pts] = Wanted(pts, self._timeline.epoch, media_time_s, is_keyframe, self._left_out)
                 self._left_out = 0
             else:
@@ -237,6 +243,10 @@ class GopPlanner(Generic[P]):
         """The frame that stands for a keyframe that an edit list hides: the first one shown after it."""
         hidden = not self._gop.began and self._gop.packets and self._gop.packets[0].is_discard
         return min(shown, key=_pts) if hidden and shown else None
+
+
+def _first_pts(packets: Sequence[CodedPacket]) -> int | None:
+    return min((_pts(packet) for packet in packets), default=None)
 
 
 def _pts(packet: CodedPacket) -> int:

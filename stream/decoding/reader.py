@@ -20,7 +20,7 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from stream.decoding import container as containers
-from stream.decoding.decoder import AnyPacket, Kept, Lost, PartDecoder
+from stream.decoding.decoder import Alive, AnyPacket, Kept, Lost, PartDecoder
 from stream.decoding.demuxing import Demuxer
 from stream.decoding.planning import GopPlanner, Part, UnusableTimes
 from stream.decoding.protocol import MissedSent, Opened, OpenFile, Progress, Reply, SampleSent
@@ -39,7 +39,7 @@ class Series:
     """A run of parts for one decoder, and what became of them. None ends either queue."""
 
     parts: "Queue[Part[AnyPacket] | None]" = field(default_factory=lambda: Queue(2))
-    results: "Queue[Kept | Lost | BaseException | None]" = field(default_factory=lambda: Queue(32))
+    results: "Queue[Kept | Lost | Alive | BaseException | None]" = field(default_factory=lambda: Queue(32))
 
 
 class FileReader:
@@ -63,6 +63,7 @@ class FileReader:
         self._decoders: list[PartDecoder | SequentialDecoder] = []
         self._last_progress_s = time.monotonic()
         self._frames_seen = 0
+        self._sent_s = 0.0
 
     def read(self) -> StreamEnd:
         """Sends everything; returns how the file ended.
@@ -92,6 +93,8 @@ class FileReader:
         )
         self._start_threads(stream)
         self._send_in_order()
+        is_mp4 = opened.format.name.startswith("mov")
+        self._tail_s = containers.MP4_MISSING_TAIL_S if is_mp4 else containers.MISSING_TAIL_S
         self._others = len(containers.moving_streams(opened)) - 1
         for container in self._opened:
             container.close()
@@ -231,10 +234,14 @@ class FileReader:
         while (result := series.results.get()) is not None:
             if isinstance(result, BaseException):
                 raise result
-            self._send_result(result)
+            if isinstance(result, Alive):
+                self._send(Progress(self._sent_s), [])
+            else:
+                self._send_result(result)
 
     def _send_result(self, result: Kept | Lost) -> None:
         wanted = result.wanted
+        self._sent_s = wanted.media_time_s
         ref = FrameRef(
             self._request.stream_id,
             wanted.epoch,
@@ -257,13 +264,13 @@ class FileReader:
         if self._frames_seen == 0:
             raise SourceError("no_frames", damage or "the video stream holds no frame")
         short = declared_duration_s is not None and self._demuxer.extent.falls_short_of(
-            declared_duration_s, frame_s
+            declared_duration_s, frame_s, self._tail_s
         )
-        if declared_duration_s is not None and (short or damage) and declared_duration_s > end_s:
-            declared_end_s = declared_duration_s
-            if code is None:
-                code = "truncated"
-                reason = f"the file declares {declared_duration_s:.2f} s and ends at {end_s:.2f} s"
+        if declared_duration_s is not None and (short or damage):
+            declared_end_s = max(end_s, declared_duration_s)
+        if declared_duration_s is not None and short:
+            code = "truncated"
+            reason = f"the file declares {declared_duration_s:.2f} s and ends at {end_s:.2f} s"
         if code is None and self._others:
             code, reason = "other_streams", f"{self._others} more video streams in it were not looked at"
         frames_decoded = sum(decoder.frames_decoded for decoder in self._decoders)

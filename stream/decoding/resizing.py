@@ -20,7 +20,7 @@ def pillow_view(picture: Image.Image, spec: ViewSpec) -> ViewArray:
 
 
 def _corner_aligned(picture: Image.Image, spec: ViewSpec) -> Image.Image:
-    """Maps the view's corner pixels to the picture's; in Pillow's coordinates a pixel's centre is at a half."""
+    """Maps the view's corner pixels to the picture's; to Pillow, a pixel's centre is at a half."""
     size = (spec.resize_width_px, spec.resize_height_px)
     across = (picture.width - 1) / max(1, size[0] - 1)
     down = (picture.height - 1) / max(1, size[1] - 1)

@@ -9,7 +9,8 @@ class Sampler:
     """Chooses frames, given in order of presentation.
 
     In mode `interval` the grid is anchored at media time 0: the first frame at or after each multiple of
-    `every` is taken, and a frame that passes several multiples is taken once.
+    `every` is taken, and a frame that passes several multiples is taken once. A frame that stays on display
+    for `every` or longer is taken wherever it begins.
     """
 
     def __init__(self, sampling: Sampling) -> None:
@@ -24,11 +25,11 @@ class Sampler:
         """Media time before which no frame will be taken; 0 where the mode does not go by time."""
         return self._next if self._mode == "interval" else 0.0
 
-    def keep(self, media_time_s: float, *, is_keyframe: bool) -> bool:
-        """Returns whether the next frame, shown at `media_time_s`, is taken."""
+    def keep(self, media_time_s: float, *, is_keyframe: bool, lasts_s: float = 0.0) -> bool:
+        """Returns whether the next frame, shown at `media_time_s` for `lasts_s`, is taken."""
         match self._mode:
             case "interval":
-                return self._keep_by_time(media_time_s)
+                return self._keep_by_time(media_time_s) or self.holds(lasts_s)
             case "nth":
                 self._index += 1
                 return (self._index - 1) % int(self._every) == 0
@@ -36,6 +37,10 @@ class Sampler:
                 return is_keyframe
             case "all":
                 return True
+
+    def holds(self, lasts_s: float) -> bool:
+        """Returns whether a frame is taken for no other reason than that it stays on display so long."""
+        return self._mode == "interval" and lasts_s >= self._every - self._tolerance_s
 
     def _keep_by_time(self, media_time_s: float) -> bool:
         reached = media_time_s + self._tolerance_s
@@ -74,6 +79,10 @@ class Timeline:
         lasts_s = duration * self._time_base_s if duration else self._frame_s
         self._end_s = media_time_s + lasts_s  # MP4 gives durations in decode order: only the last one counts
         return media_time_s
+
+    def seconds(self, pts_units: int) -> float:
+        """Returns a difference of pts in seconds."""
+        return pts_units * self._time_base_s
 
     def pts_at(self, media_time_s: float) -> int | None:
         """Returns the pts of a media time in the current epoch, None before its first frame."""

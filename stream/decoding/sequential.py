@@ -1,5 +1,6 @@
 """Decodes every frame, in order, where packets do not tell the time of their frames."""
 
+import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -7,7 +8,7 @@ from dataclasses import dataclass
 import av
 from av.video.codeccontext import VideoCodecContext
 
-from stream.decoding.decoder import AnyPacket, Kept, Lost, decode_packet, set_up
+from stream.decoding.decoder import ALIVE_EVERY_S, Alive, AnyPacket, Kept, Lost, decode_packet, set_up
 from stream.decoding.planning import Wanted
 from stream.decoding.sampling import Sampler, Timeline
 from stream.decoding.views import Viewer, upright_size
@@ -62,6 +63,7 @@ class SequentialDecoder:
         self._next_pts = 0
         self._last_pts: int | None = None
         self._left_out = 0
+        self._held: tuple[av.VideoFrame, Wanted, str | None] | None = None
         self._damage = start.damage
         self._first_damage = start.damage
         self._packets = 0
@@ -75,11 +77,15 @@ class SequentialDecoder:
         """Frames that came out, those that should have, and those that repeat another."""
         return self.frames_decoded + self._frames_lost + self._frames_repeated
 
-    def decode(self, packets: Iterable[AnyPacket]) -> Iterator[Kept | Lost]:
+    def decode(self, packets: Iterable[AnyPacket]) -> Iterator[Kept | Lost | Alive]:
         """Yields the frames that sampling takes, in order of presentation."""
         self._context.flush_buffers()
         self._context.skip_frame = "DEFAULT"
+        told_s = time.monotonic()
         for packet in packets:
+            if time.monotonic() - told_s > ALIVE_EVERY_S:
+                told_s = time.monotonic()
+                yield Alive()
             if packet.size == 0:
                 self._repeat()
                 continue
@@ -89,6 +95,7 @@ class SequentialDecoder:
                 yield from self._take(frame)
         for frame in self._drain():
             yield from self._take(frame)
+        yield from self._take_held(self._timeline.end_s)
         if self._first_damage is not None:
             yield from self._lose_up_to(self._packets)
 
@@ -133,6 +140,7 @@ class SequentialDecoder:
 
     def _lose(self, reason: str) -> Iterator[Lost]:
         pts, media_time_s = self._next_time(None)
+        self._held = None
         if self._sampler.keep(media_time_s, is_keyframe=False):
             wanted = Wanted(pts, self._timeline.epoch, media_time_s, False, self._left_out)
             self._left_out = 0
@@ -156,15 +164,26 @@ class SequentialDecoder:
             self._first_damage = self._first_damage or self._damage
         elif is_keyframe:
             self._damage = None
-        if not self._sampler.keep(media_time_s, is_keyframe=is_keyframe):
-            self._left_out += 1
-            return
+        yield from self._take_held(media_time_s)
         wanted = Wanted(pts, self._timeline.epoch, media_time_s, is_keyframe, self._left_out)
-        self._left_out = 0
-        if self._damage is not None:
-            yield Lost(wanted, self._damage)
+        if self._sampler.keep(media_time_s, is_keyframe=is_keyframe):
+            self._left_out = 0
+            yield self._result(frame, wanted, self._damage)
         else:
-            yield Kept(wanted, self._viewer.views(frame), *upright_size(frame))
+            self._left_out += 1
+            self._held = (frame, wanted, self._damage)
+
+    def _take_held(self, until_s: float) -> Iterator[Kept | Lost]:
+        """Takes the frame before, which was left out, if it was on display long enough until `until_s`."""
+        if self._held is not None and self._sampler.holds(until_s - self._held[1].media_time_s):
+            self._left_out = 0
+            yield self._result(*self._held)
+        self._held = None
+
+    def _result(self, frame: av.VideoFrame, wanted: Wanted, damage: str | None) -> Kept | Lost:
+        if damage is not None:
+            return Lost(wanted, damage)
+        return Kept(wanted, self._viewer.views(frame), *upright_size(frame))
 
     def _next_time(self, frame: av.VideoFrame | None) -> tuple[int, float]:
         pts = self._next_pts if self._counts or frame is None or frame.pts is None else frame.pts

@@ -11,6 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from msgspec import structs
+
 import stream
 from stream.config import ContainmentMode, Decode, Sampling
 from stream.decoding.cage import Layer, uncovered
@@ -21,6 +23,8 @@ from stream.frames import Missed, Sample, StreamEnd, StreamFacts, ViewSpec
 MEBIBYTE = 1 << 20
 REPLY_BYTES = 64
 START_TIMEOUT_S = 30.0
+WIRE_STREAM_ID = "file"
+"""What a worker calls its file: it need not know the name, which may be no Unicode either."""
 KEPT_ENVIRONMENT = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "PYTHONHOME")
 """What the fork server sees of the environment: no credentials belong where hostile bytes are parsed."""
 
@@ -113,6 +117,13 @@ def _kept_environment() -> dict[str, str]:
 def _require_stream(message: Sample | Missed, stream_id: str) -> None:
     if message.ref.stream_id != stream_id:
         raise WorkerError("worker_protocol", "the decode worker spoke of another stream")
+
+
+def _not_before(end: StreamEnd, last_s: float, declared_s: float) -> StreamEnd:
+    """The end of a file is not before what was read of it, also where the worker lost count by an error."""
+    end_s = max(end.end_s, last_s)
+    declared_end_s = max(end.declared_end_s, end_s, declared_s if end.frames_seen == 0 else 0.0)
+    return structs.replace(end, end_s=end_s, declared_end_s=declared_end_s)
 
 
 def _require_all(missing: Mapping[Layer, str]) -> None:
@@ -256,16 +267,16 @@ class WorkerPool:
             yield StreamEnd(0.0, 0.0, 0, 0, f"cannot be opened: {error.strerror}", "unreadable")
             return
         request = OpenFile(
-            stream_id, tuple(views), sampling, self._decode.max_pixels, self._decode.probe_mib * MEBIBYTE
+            WIRE_STREAM_ID, tuple(views), sampling, self._decode.max_pixels, self._decode.probe_mib * MEBIBYTE
         )
         try:
-            yield from self._read(request, descriptors)
+            yield from self._read(request, descriptors, stream_id)
         finally:
             for descriptor in descriptors:
                 os.close(descriptor)
 
     def _read(
-        self, request: OpenFile, descriptors: list[int]
+        self, request: OpenFile, descriptors: list[int], stream_id: str
     ) -> Generator[StreamFacts | Sample | Missed | float | StreamEnd, None, None]:
         try:
             worker = self._take()
@@ -282,13 +293,13 @@ class WorkerPool:
                         declared_s = message.declared_duration_s or 0.0
                         yield message
                     case Sample() | Missed():
-                        _require_stream(message, request.stream_id)
+                        _require_stream(message, WIRE_STREAM_ID)
                         last_s = max(last_s, message.ref.media_time_s)
-                        yield message
+                        yield structs.replace(message, ref=structs.replace(message.ref, stream_id=stream_id))
                     case StreamEnd():
                         done = True
                         reusable = message.code is None  # threads may hang on after an error
-                        yield message
+                        yield _not_before(message, last_s, declared_s)
                     case _:
                         last_s = max(last_s, message.media_time_s)
                         yield message.media_time_s

@@ -53,6 +53,9 @@ def serve(channel: socket.socket) -> None:
             end = StreamEnd(
                 0.0, 0.0, 0, 0, "more memory is needed than decode.memory_mib allows", "out_of_memory"
             )
+        except Exception as error:  # noqa: BLE001 - hostile bytes led here, and the parent is to know the cause
+            reason = f"decoding failed: {type(error).__name__}: {error}"[:500]
+            end = StreamEnd(0.0, 0.0, 0, 0, reason, "worker_failed")
         finally:
             for descriptor in descriptors:
                 os.close(descriptor)
@@ -80,7 +83,8 @@ def _read_pictures(request: OpenFile, descriptor: int, send: Send) -> StreamEnd:
             for picture in pictures(image):
                 seen += 1
                 end_ms = picture.shown_at_ms + picture.lasts_ms
-                if sampler.keep(picture.shown_at_ms / 1000, is_keyframe=True):
+                shown_at_s, lasts_s = picture.shown_at_ms / 1000, picture.lasts_ms / 1000
+                if sampler.keep(shown_at_s, is_keyframe=True, lasts_s=lasts_s):
                     _send_picture(request, picture, left_out, send)
                     left_out = 0
                 else:

@@ -2,10 +2,12 @@
 
 import contextlib
 import errno
+import fcntl
 import io
 import os
 from pathlib import Path
 
+from stream.errors import OutputError
 from stream.events import AlertEvent, CoverageEvent, Event, FrameEvent
 from stream.output import errors_of, json_line
 
@@ -36,6 +38,7 @@ class JsonlSink:
         with errors_of(folder):
             folder.mkdir(parents=True, exist_ok=True)
         self._files: dict[type[Event], _LineFile] = {}
+        self._lock = _locked(folder)
         try:
             for kind, name in FILE_NAMES.items():
                 self._files[kind] = _LineFile(folder / name)
@@ -75,6 +78,29 @@ class JsonlSink:
         for file in self._files.values():
             file.close()
         self._files.clear()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+
+def _locked(folder: Path) -> int | None:
+    """Returns a descriptor that keeps other runs out of `folder`, None where there are no such locks.
+
+    Raises:
+        OutputError: Another run is writing there.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(descriptor)
+        raise OutputError(
+            f"{folder}: another run is writing its results there; choose another folder"
+        ) from error
+    except OSError:  # a network file system without locks
+        os.close(descriptor)
+        return None
+    return descriptor
 
 
 class _LineFile:

@@ -73,9 +73,11 @@ def chosen(stretches: Stretches, sampling: Sampling) -> list[tuple[int, float, i
     sampler = Sampler(sampling)
     taken, left_out, origin_s = [], 0, 0.0
     for epoch, stretch in enumerate(stretches):
-        for number, time_s in zip(stretch.numbers, stretch.times_s, strict=True):
+        ends_s = [*stretch.times_s[1:], stretch.times_s[0] + stretch.duration_s]
+        for number, time_s, end_s in zip(stretch.numbers, stretch.times_s, ends_s, strict=True):
             media_time_s = origin_s + time_s - stretch.times_s[0]
-            if sampler.keep(media_time_s, is_keyframe=number in stretch.keyframes):
+            is_keyframe = number in stretch.keyframes
+            if sampler.keep(media_time_s, is_keyframe=is_keyframe, lasts_s=end_s - time_s):
                 taken.append((number, pytest.approx(media_time_s, abs=0.0011), left_out, epoch))
                 left_out = 0
             else:

@@ -163,7 +163,7 @@ def test_of_many_videos_the_first_fifty_are_drawn_and_the_rest_is_told() -> None
 
 def test_the_footer_says_how_it_was_made() -> None:
     text = " ".join(page_of().text.split())
-    assert "Samplingone frame every 1 s; a scored frame stands for 1 s at most" in text
+    assert "Samplingone frame every 1 s; a scored frame stands for 1.5 s at most" in text
     assert "open_nsfw 1.0.0" in text
     assert POLICY.version in text
     assert "framewarden score clip.mp4" in text

@@ -149,3 +149,12 @@ def test_reordered_frames_around_a_wrap_stay_in_order() -> None:
         2**33 - 2,
         2**33 + 3,
     ]
+
+
+@pytest.mark.parametrize(("lasts_s", "taken"), [(0.04, False), (0.98, False), (1.0, True), (30.0, True)])
+def test_a_frame_that_stays_on_display_for_an_interval_is_taken(lasts_s: float, taken: bool) -> None:
+    sampler = Sampler(Sampling(every=1.0))
+    sampler.keep(0.0, is_keyframe=True)
+
+    assert sampler.keep(0.96, is_keyframe=False, lasts_s=lasts_s) is taken
+    assert sampler.keep(0.96 + lasts_s, is_keyframe=False) is (0.96 + lasts_s >= 1.0)

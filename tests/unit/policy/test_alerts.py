@@ -187,7 +187,17 @@ class TestEndOfSpan:
         slides = [(0.0, 0.9), (20.0, 0.9), (50.0, 0.1), (70.0, 0.1)]
         samples = [sample(at_s, score, frames_between=0) for at_s, score in slides]
 
-        assert brief(run(samples)) == [("opened", 20, 0, 20), ("closed", 70, 0, 50)]
+        assert brief(run(samples))[-1] == ("closed", 51, 0, 50)
+
+    def test_a_picture_held_on_display_counts_again_and_again(self) -> None:
+        held = [sample(0.0, 0.1), sample(1.0, 0.9), sample(30.0, 0.1, frames_between=0), sample(31.0, 0.1)]
+
+        assert brief(run(held)) == [("opened", 2.0, 1.0, 2.0), ("closed", 31.0, 1.0, 30.0)]
+
+    def test_a_picture_that_others_followed_counts_once(self) -> None:
+        samples = [sample(0.0, 0.1), sample(1.0, 0.9), sample(30.0, 0.1, frames_between=9), sample(31.0, 0.1)]
+
+        assert run(samples) == []
 
     def test_is_a_sample_that_could_not_be_decoded(self) -> None:
         samples = [sample(0.0, 0.9), sample(1.0, 0.9), missed(1.4), sample(2.0, 0.1), sample(3.0, 0.1)]

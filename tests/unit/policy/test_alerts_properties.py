@@ -70,6 +70,15 @@ def finished(rule: Rule, samples: Sequence[FrameScores]) -> list[Transition]:
     return steps + judge.finish(end_of(samples))
 
 
+def held_from(samples: Sequence[FrameScores]) -> set[float]:
+    """When the pictures began that stayed on display until the next sample."""
+    return {
+        earlier.ref.media_time_s
+        for earlier, later in itertools.pairwise(samples)
+        if later.frames_between == 0 and earlier.ref.epoch == later.ref.epoch
+    }
+
+
 def lives(steps: Sequence[Transition]) -> list[list[Transition]]:
     """Steps grouped by alert, in order; a grouping by neighbours, so that two alerts never interleave."""
     return [list(group) for _, group in itertools.groupby(steps, key=lambda step: step.alert_id)]
@@ -116,6 +125,7 @@ def test_only_severity_end_and_peak_grow_during_a_life(rule: Rule, samples: list
 @given(rules(), streams())
 def test_span_starts_and_peaks_at_hits(rule: Rule, samples: list[FrameScores]) -> None:
     hits = {s.ref.media_time_s for s in samples if s.scores.get("m.nsfw", 0.0) >= rule.enter}
+    hits |= {at_s + count * STANDS_FOR_S for at_s in held_from(samples) & hits for count in range(1, rule.n)}
 
     for step in finished(rule, samples):
         assert {step.start_s, step.peak_s} <= hits
